@@ -1,0 +1,135 @@
+"""Backward inference: from what was done to the instruction that it implies, and to the weight of the command.
+
+Two kinds of evidence come from one reading of the log: the instruction the model infers (FLIP, arXiv 2602.13551),
+compared with the command by word F1; and the likelihood of the command itself, p(command | log), against its
+likelihood without the log. The second is the quantity that the first one samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from flip_edge.episode import Episode
+from flip_edge.errors import CheckError
+from flip_edge.prompts import Piece, PromptFormat
+from flip_edge.similarity import Overlap, compare
+
+if TYPE_CHECKING:
+    from flip_edge.engine import Generation
+
+
+class InferenceEngine(Protocol):
+    """What backward inference asks of an engine; :class:`flip_edge.engine.Engine` is the real one."""
+
+    @property
+    def prefix_tokens(self) -> int: ...  # noqa: D102 - see Engine
+    def chat(self, messages: Sequence[tuple[str, str]]) -> str: ...  # noqa: D102
+    def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None: ...  # noqa: D102
+    def read(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
+    def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation: ...  # noqa: D102
+    def log_likelihoods(  # noqa: D102
+        self, answer: str
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+    def deadline(self, seconds: float | None) -> AbstractContextManager[None]: ...  # noqa: D102
+    def interrupt(self) -> None: ...  # noqa: D102
+    def resume(self) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one reading of a run says about its command. None where a part is not known.
+
+    Attributes:
+        inferred: the instruction that the behaviour implies.
+        overlap: that instruction against the command.
+        log_likelihood: mean natural log-probability of the command's tokens given the log, in nats per token.
+        log_likelihood_without_log: the same without the log.
+        failure: why the evidence is incomplete.
+        tokens_reused, tokens_prefilled, tokens_generated: what the reading cost.
+    """
+
+    inferred: str | None = None
+    overlap: Overlap | None = None
+    log_likelihood: float | None = None
+    log_likelihood_without_log: float | None = None
+    failure: str | None = None
+    tokens_reused: int = 0
+    tokens_prefilled: int = 0
+    tokens_generated: int = 0
+
+    @property
+    def gain(self) -> float | None:
+        """How much likelier the log makes the command, in nats per token; above 0 where it supports it."""
+        if self.log_likelihood is None or self.log_likelihood_without_log is None:
+            return None
+        return self.log_likelihood - self.log_likelihood_without_log
+
+
+class BackwardInference:
+    """Reads runs with one engine and one prompt format.
+
+    Args:
+        engine: a loaded engine; its prefix is decoded here.
+        prompt: how a run is put before the model.
+        max_new_tokens: the longest instruction to infer under a completion prompt, in tokens.
+    """
+
+    def __init__(self, engine: InferenceEngine, prompt: PromptFormat, max_new_tokens: int) -> None:
+        self.prompt = prompt
+        self._engine = engine
+        # JSON with reasoning needs its room; one line of instruction does not.
+        limit = prompt.max_new_tokens
+        self._max_new_tokens = min(limit, max_new_tokens) if prompt.supports_likelihood else limit
+        self._primed = False
+        self._prime()
+
+    def _prime(self) -> None:
+        self._engine.prime(self.prompt.prefix(self._engine.chat), self.prompt.without_log())
+        self._primed = True
+
+    def observe(self, episode: Episode, deadline_s: float | None = None) -> Evidence:
+        """Gather the evidence of a run. What fails or runs out of time is left out, with the reason in it."""
+        evidence = Evidence()
+        try:
+            if not self._primed:
+                self._prime()
+            with self._engine.deadline(deadline_s):
+                evidence = self._read(episode)
+                if self.prompt.supports_likelihood:
+                    evidence = self._weigh(episode, evidence)
+                evidence = self._infer(episode, evidence)
+        except CheckError as error:
+            self._primed = type(error) is not CheckError  # after an unexpected failure nothing in memory is trusted
+            evidence = replace(evidence, failure=str(error))
+        return evidence
+
+    def _read(self, episode: Episode) -> Evidence:
+        prefilled = self._engine.read(self.prompt.log(episode.steps, self._engine.chat))
+        return Evidence(tokens_reused=self._engine.prefix_tokens, tokens_prefilled=prefilled)
+
+    def _weigh(self, episode: Episode, evidence: Evidence) -> Evidence:
+        given_log, without = self._engine.log_likelihoods(self.prompt.answer_text(episode.command))
+        return replace(
+            evidence,
+            log_likelihood=float(given_log.mean()),
+            log_likelihood_without_log=float(without.mean()),
+            tokens_prefilled=evidence.tokens_prefilled + 2 * (len(given_log) - 1),
+        )
+
+    def _infer(self, episode: Episode, evidence: Evidence) -> Evidence:
+        generation = self._engine.generate(self._max_new_tokens, stop=self.prompt.stop)
+        evidence = replace(evidence, tokens_generated=generation.tokens)
+        inferred = self.prompt.parse(generation.text)
+        if inferred is None:
+            return replace(
+                evidence,
+                failure=f"unparsable output: no instruction in what the model wrote: {generation.text[:80]!r}",
+            )
+        return replace(evidence, inferred=inferred, overlap=compare(inferred, episode.command))

@@ -1,0 +1,330 @@
+"""The command line: `flip-edge check | score | models | demo`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from tqdm import tqdm
+
+from flip_edge import __version__
+from flip_edge.config import Config, Rule, load_config
+from flip_edge.decision import Outcome
+from flip_edge.errors import FlipEdgeError, InputError
+from flip_edge.models import list_models, pull, resolve, verify
+from flip_edge.score import Summary, score_file, score_lines
+from flip_edge.selfcheck import SelfCheck
+from flip_edge.verdict import Verdict
+
+EXIT_CODES = {Outcome.MATCH: 0, Outcome.MISMATCH: 1, Outcome.UNKNOWN: 2}
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+_EXAMPLES = """\
+examples:
+  flip-edge check --command "bring the mug to the sink" --action "picked up the mug" --action "put it in the sink"
+  flip-edge score runs.jsonl -o verdicts.jsonl
+  flip-edge models pull
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except FlipEdgeError as error:
+        if getattr(arguments, "json", False):
+            print(json.dumps({"verdict": Outcome.UNKNOWN.value, "reason": str(error)}))
+        print(f"flip-edge: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("flip-edge: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BAD_INPUT
+
+
+# --- arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="flip-edge",
+        description="Did the robot do what it was told? Infers the instruction that a run implies with a small "
+        "language model on this machine, and compares it with the command.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"flip-edge {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_check(commands)
+    _add_score(commands)
+    _add_models(commands)
+    _add_demo(commands)
+    return parser
+
+
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        help="check one run",
+        description="Check one run. Exit code: 0 MATCH, 1 MISMATCH, 2 UNKNOWN or bad input.",
+    )
+    check.add_argument("--command", required=True, metavar="TEXT", help="what the robot was told")
+    check.add_argument(
+        "--action",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="what it did; once for each step, in order",
+    )
+    check.add_argument("--log", type=Path, metavar="FILE", help="more steps from a text file, one a line; - for stdin")
+    check.add_argument("--json", action="store_true", help="print the whole verdict as JSON")
+    _add_settings(check)
+    check.set_defaults(run=_check)
+
+
+def _add_score(commands: Any) -> None:
+    score = commands.add_parser(
+        "score",
+        help="check a file of runs",
+        description='Check every run of a JSONL file of {"id", "command", "actions": [...]} rows, in order. Bad lines '
+        "are named and passed over. Exit code: 0, or 2 when a line could not be scored.",
+    )
+    score.add_argument("input", metavar="IN.jsonl", help="the runs; - for standard input")
+    score.add_argument(
+        "-o",
+        "--output",
+        default="-",
+        metavar="OUT.jsonl",
+        help="where the verdicts go (default: standard output)",
+    )
+    score.add_argument("--resume", action="store_true", help="go on where an interrupted run with this output stopped")
+    _add_settings(score)
+    score.set_defaults(run=_score)
+
+
+def _add_models(commands: Any) -> None:
+    models = commands.add_parser("models", help="list, fetch and verify model files")
+    actions = models.add_subparsers(title="actions", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="the models of the registry, and which are installed")
+    listing.add_argument("--json", action="store_true", help="print as JSON")
+    listing.set_defaults(run=_models_list)
+    pulling = actions.add_parser("pull", help="fetch a model and verify it")
+    pulling.add_argument("model", nargs="?", default="default", help="registry id (default: the default model)")
+    pulling.add_argument("--force", action="store_true", help="fetch it even when it is there")
+    pulling.set_defaults(run=_models_pull)
+    verifying = actions.add_parser("verify", help="check size and SHA-256 of model files")
+    verifying.add_argument("model", nargs="*", help="registry ids or GGUF files (default: all that are installed)")
+    verifying.set_defaults(run=_models_verify)
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="watch a simulated robot being checked over ROS 2",
+        description="A simulated robot is told things and does them, or fails to; flip_edge says which, over real "
+        "ROS 2 topics. Arguments go to the demo; try: flip-edge demo --help-demo",
+        add_help=True,
+    )
+    demo.add_argument("--help-demo", action="store_true", help="show the demo's own options")
+    demo.add_argument("arguments", nargs=argparse.REMAINDER, help="options of the demo")
+    demo.set_defaults(run=_demo)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    defaults = Config()
+    group = parser.add_argument_group("settings (they win over the configuration file)")
+    group.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration")
+    group.add_argument("--model", metavar="ID|FILE", help="registry id or GGUF file")
+    group.add_argument("--prompt", metavar="NAME|FILE", help=f"prompt format (default: {defaults.prompt})")
+    group.add_argument("--rule", choices=get_args(Rule), help=f"what decides (default: {defaults.rule})")
+    group.add_argument(
+        "--f1-threshold",
+        type=float,
+        metavar="X",
+        help=f"rule f1: mismatch below it (default: {defaults.f1_threshold})",
+    )
+    group.add_argument(
+        "--gain-threshold",
+        type=float,
+        metavar="X",
+        help=f"rule likelihood: mismatch below it, nats per token (default: {defaults.gain_threshold})",
+    )
+    group.add_argument("--deadline", dest="deadline_s", type=float, metavar="S", help="seconds a check may compute")
+    group.add_argument("--threads", dest="n_threads", type=int, metavar="N", help="processor threads")
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    config = load_config(arguments.config) if arguments.config else Config()
+    names = ("model", "prompt", "rule", "f1_threshold", "gain_threshold", "deadline_s", "n_threads")
+    return config.replace(**{name: value for name in names if (value := getattr(arguments, name)) is not None})
+
+
+# --- check
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    config = _config(arguments)
+    steps = [*arguments.action, *(_steps_from(arguments.log) if arguments.log else [])]
+    with SelfCheck(config) as check:
+        verdict = check(arguments.command, steps)
+    print(json.dumps(verdict.to_dict(), ensure_ascii=False) if arguments.json else _told(verdict))
+    return EXIT_CODES[verdict.outcome]
+
+
+def _steps_from(path: Path) -> list[str]:
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the log {path}: {error.strerror}") from error
+    return data.decode("utf-8", "replace").splitlines()
+
+
+def _told(verdict: Verdict) -> str:
+    """A verdict as a person reads it."""
+    lines = [f"{verdict.outcome.value}: {verdict.reason}", f"  command      {verdict.command}"]
+    if verdict.inferred is not None:
+        lines.append(f"  implied      {verdict.inferred}")
+    if verdict.f1 is not None:
+        parts = f"precision {verdict.precision:.2f}, recall {verdict.recall:.2f}, threshold {verdict.f1_threshold:g}"
+        lines.append(f"  F1           {verdict.f1:.2f}  ({parts})")
+    if verdict.gain is not None:
+        lines.append(f"  gain         {verdict.gain:+.2f} nats per token  (threshold {verdict.gain_threshold:g})")
+    if verdict.missing:
+        lines.append(f"  missing      {', '.join(verdict.missing)}")
+    if verdict.unexpected:
+        lines.append(f"  unexpected   {', '.join(verdict.unexpected)}")
+    lines.append(
+        f"  decided by   rule {verdict.rule}, {verdict.model_id}, {verdict.prompt_id}, {verdict.computed_s:.2f} s"
+    )
+    return "\n".join(lines)
+
+
+# --- score
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    config = _config(arguments)
+    stdin = arguments.input == "-"
+    try:
+        source = sys.stdin.buffer if stdin else Path(arguments.input).open("rb")  # noqa: SIM115 - closed below
+        size = None if stdin else os.fstat(source.fileno()).st_size
+    except OSError as error:
+        raise InputError(f"cannot read {arguments.input}: {error.strerror}") from error
+    with source, SelfCheck(config) as check, tqdm(total=size, unit="B", unit_scale=True, disable=None) as bar:
+
+        def on_bad(number: int, error: str) -> None:
+            bar.clear()
+            print(f"flip-edge: {arguments.input}: line {number}: {error}", file=sys.stderr)
+
+        if arguments.output == "-":
+            summary = Summary()
+            for result in score_lines(iter(source), check, summary, on_bad):
+                print(json.dumps(result, ensure_ascii=False), flush=True)
+        else:
+            target = Path(arguments.output)
+            try:
+                summary = score_file(
+                    source,
+                    target,
+                    check,
+                    resume=arguments.resume,
+                    on_bad=on_bad,
+                    on_line=bar.update,
+                )
+            except KeyboardInterrupt:
+                print(
+                    f"flip-edge: interrupted; what is done lies in {target}.partial, go on with --resume",
+                    file=sys.stderr,
+                )
+                return INTERRUPTED
+    counts = ", ".join(f"{count} {name}" for name, count in summary.verdicts.items())
+    bad = f", {len(summary.bad_lines)} bad lines" if summary.bad_lines else ""
+    print(f"flip-edge: {sum(summary.verdicts.values())} runs: {counts}{bad}", file=sys.stderr)
+    return BAD_INPUT if summary.bad_lines else 0
+
+
+# --- models
+
+
+def _models_list(arguments: argparse.Namespace) -> int:
+    rows = list_models()
+    if arguments.json:
+        data = [
+            {
+                "id": row.id,
+                "installed": row.installed,
+                "default": row.default,
+                "size": row.size,
+                "licence": row.licence,
+                "path": str(row.path),
+                "description": row.description,
+            }
+            for row in rows
+        ]
+        print(json.dumps(data, indent=2))
+        return 0
+    width = max(len(row.id) for row in rows)
+    for row in rows:
+        state = "installed" if row.installed else "-"
+        mark = "*" if row.default else " "
+        print(f"{mark} {row.id:{width}}  {row.size / 1e6:5.0f} MB  {state:9}  {row.licence}: {row.description}")
+    print("* the default; fetch one with: flip-edge models pull ID")
+    return 0
+
+
+def _models_pull(arguments: argparse.Namespace) -> int:
+    model = pull(arguments.model, force=arguments.force)
+    print(f"{model.id}: {model.path}")
+    return 0
+
+
+def _models_verify(arguments: argparse.Namespace) -> int:
+    names = arguments.model or [row.id for row in list_models() if row.installed]
+    if not names:
+        raise InputError("no model is installed; fetch one with: flip-edge models pull")
+    failed = 0
+    for name in names:
+        try:
+            model = resolve(name)
+            verify(model)
+        except FlipEdgeError as error:
+            failed += 1
+            print(f"flip-edge: {name}: {error}", file=sys.stderr)
+        else:
+            known = "sha256 as promised" if model.sha256 else "a whole GGUF file; its checksum is not known here"
+            print(f"{name}: good ({known})")
+    return BAD_INPUT if failed else 0
+
+
+# --- demo
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    missing = [name for name in ("rclpy", "flip_edge_ros", "flip_edge_demo", "pyrobosim") if not _importable(name)]
+    if missing:
+        raise InputError(
+            f"the demo needs {', '.join(missing)}, which this Python ({sys.executable}) does not have. In a source "
+            "checkout, `make demo` sets everything up; flip_edge_demo lies in ros2_ws/src"
+        )
+    options = ["--help"] if arguments.help_demo else arguments.arguments
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "flip_edge_demo", *options])
+
+
+def _importable(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""One typed configuration for the whole of flip_edge, from YAML, the command line or ROS parameters."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from flip_edge.errors import ConfigError
+
+Rule = Literal["f1", "likelihood"]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting, its range and its default. The descriptions serve the command line and ROS alike."""
+
+    # The model and how it is asked.
+    model: Annotated[
+        str,
+        Meta(min_length=1, description="Model id of the registry, 'default', or the path of a GGUF file."),
+    ] = "default"
+    prompt: Annotated[str, Meta(min_length=1, description="Prompt format by name, or the path of a YAML file.")] = (
+        "log-command"
+    )
+    max_new_tokens: Annotated[
+        int,
+        Meta(ge=1, le=4096, description="Longest inferred instruction, in tokens; chat prompts set their own."),
+    ] = 24
+    n_ctx: Annotated[
+        int, Meta(ge=128, le=131072, description="Tokens of context, shared by examples, log and command.")
+    ] = 2048
+    n_threads: Annotated[
+        int, Meta(ge=0, le=512, description="Processor threads for the model; 0: half of the processors.")
+    ] = 0
+    n_gpu_layers: Annotated[int, Meta(ge=-1, le=1024, description="Model layers on the GPU; 0: none, -1: all.")] = 0
+
+    # From evidence to verdict.
+    rule: Annotated[
+        Rule,
+        Meta(
+            description="What decides: 'f1' (word F1 of the inferred instruction) or 'likelihood' "
+            "(how much likelier the log makes the command)."
+        ),
+    ] = "likelihood"
+    f1_threshold: Annotated[
+        float, Meta(ge=0, le=1, description="Rule 'f1': a mismatch is an F1 below this, in [0, 1].")
+    ] = 0.3
+    gain_threshold: Annotated[
+        float,
+        Meta(
+            ge=-50,
+            le=50,
+            description="Rule 'likelihood': a mismatch is a gain below this, in nats per token of the command.",
+        ),
+    ] = 0.5
+    deadline_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=3600,
+            description="Seconds a check may compute; past it the verdict is UNKNOWN. 0: no limit.",
+        ),
+    ] = 0.0
+
+    # Live runs.
+    idle_timeout_s: Annotated[
+        float, Meta(ge=0.05, le=86400, description="Seconds of silence after which a run is checked.")
+    ] = 30.0
+    max_steps: Annotated[
+        int,
+        Meta(ge=1, le=100000, description="Descriptions kept of one run; a run that loses some is UNKNOWN."),
+    ] = 200
+    queue_size: Annotated[
+        int,
+        Meta(ge=1, le=10000, description="Runs that may wait for the model; beyond it the oldest is dropped."),
+    ] = 16
+
+    def replace(self, **changes: Any) -> Config:
+        """A validated copy with some settings changed.
+
+        Raises:
+            ConfigError: a key is unknown or a value is ill-typed or out of range; the message names it.
+        """
+        return to_config({**msgspec.to_builtins(self), **changes})
+
+
+def to_config(data: object, source: str = "configuration") -> Config:
+    """Build a configuration from plain data, checking every key and value.
+
+    Raises:
+        ConfigError: naming ``source``, the key and what is wrong with it.
+    """
+    if data is None:
+        return Config()
+    if not isinstance(data, dict):
+        raise ConfigError(f"{source}: expected keys and values, got {type(data).__name__}")
+    for key in data:
+        if key not in Config.__struct_fields__:
+            near = difflib.get_close_matches(str(key), Config.__struct_fields__, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(Config.__struct_fields__)}"
+            raise ConfigError(f"{source}: unknown key {key!r}{hint}")
+    try:
+        return msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        key = str(error).rpartition("$.")[2].rstrip("`")
+        raise ConfigError(f"{source}: {error}; {key} is {data.get(key)!r}") from error
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration from a YAML file; keys that it leaves out keep their defaults.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value in it is wrong.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+    return to_config(data, source=str(path))

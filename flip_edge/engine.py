@@ -1,0 +1,475 @@
+"""llama.cpp: the only module that uses it.
+
+The part of the prompt that never changes is decoded once and kept in a sequence of its own; each check works on
+copies of that sequence, which share its memory, and so decodes only what is new. Log-likelihoods come from the raw
+logits: the ordinary completion interface is off by one on models without a BOS token.
+
+One engine has one owner: its methods must be called from one thread at a time. Only :meth:`Engine.interrupt` and
+:meth:`Engine.resume` may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# A failed assertion inside ggml would fork a debugger to print a backtrace; on a robot that only delays the abort.
+os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+
+import llama_cpp
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+from flip_edge.errors import (
+    CancelledError,
+    CheckError,
+    ConfigError,
+    ContextOverflowError,
+    DeadlineError,
+    ModelError,
+)
+from flip_edge.prompts import Piece
+
+_PREFIX, _BLANK, _LOG, _WORK = (
+    0,
+    1,
+    2,
+    3,
+)  # sequences: fixed prefix, prefix without a log, this run's log, scratch
+_SEQUENCES = 5
+_BATCH = 512
+
+_log = logging.getLogger("flip_edge.llama")
+_complaints: collections.deque[str] = collections.deque(maxlen=8)
+
+
+@llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
+def _on_llama_log(level: int, text: bytes, _data: object) -> None:
+    line = text.decode("utf-8", "replace").rstrip()
+    if line and level == 3:  # GGML_LOG_LEVEL_ERROR
+        _complaints.append(line)
+    _log.debug("%s", line)
+
+
+llama_cpp.llama_log_set(_on_llama_log, ctypes.c_void_p(0))
+
+# llama.cpp asks this function before every node of its graph whether to stop, so it must not need the GIL: strlen()
+# of a two-byte buffer is "false" while the first byte is 0 and "true" once any thread has written it.
+_STRLEN = ctypes.cast(ctypes.CDLL(None).strlen, llama_cpp.ggml_abort_callback)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the model wrote.
+
+    Attributes:
+        text: the text before the stop, not stripped.
+        tokens: how many tokens were generated.
+        finished: False when the token limit cut the text short.
+    """
+
+    text: str
+    tokens: int
+    finished: bool
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The logits after the last token of a sequence, and their log-sum-exp."""
+
+    logits: npt.NDArray[np.float32]
+    norm: float
+
+
+def default_threads() -> int:
+    """Half of the processors this process may use, at least one: the other half is the robot's."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+class Engine:
+    """A loaded model with a shared prefix.
+
+    Args:
+        path: a GGUF file.
+        n_ctx: tokens of context, shared by the prefix, the log and what is generated.
+        n_threads: processor threads; 0 for half of the processors.
+        n_gpu_layers: layers to offload; -1 for all, 0 for none.
+        check_tensors: look for invalid weights while loading; for files whose checksum is not known.
+
+    Raises:
+        ModelError: the file is missing, corrupt or not a model that llama.cpp can load.
+        ConfigError: the context is larger than the model was trained for.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        n_ctx: int = 2048,
+        n_threads: int = 0,
+        n_gpu_layers: int = 0,
+        check_tensors: bool = False,
+    ) -> None:
+        self.path = path
+        self.n_ctx = n_ctx
+        self.n_threads = n_threads or default_threads()
+        self.gpu_offload_missing = n_gpu_layers != 0 and not llama_cpp.llama_supports_gpu_offload()
+        self._model: Any = None
+        self._ctx: Any = None
+        self._batch: Any = None
+        self._load(n_gpu_layers, check_tensors)
+        self._memory = llama_cpp.llama_get_memory(self._ctx)
+        self._vocab = llama_cpp.llama_model_get_vocab(self._model)
+        self._n_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
+        self._open_batch()
+        self._length = [0] * _SEQUENCES
+        self._rows: dict[int, _Row] = {}
+        self._stop = ctypes.create_string_buffer(2)
+        self._stop_lock = threading.Lock()
+        self._interrupted = False
+        self._limit = 0
+        llama_cpp.llama_set_abort_callback(self._ctx, _STRLEN, ctypes.addressof(self._stop))
+
+    # --- loading and freeing
+
+    def _load(self, n_gpu_layers: int, check_tensors: bool) -> None:
+        if not self.path.is_file():
+            raise ModelError(f"no model file at {self.path}; fetch one with: flip-edge models pull")
+        _complaints.clear()
+        llama_cpp.llama_backend_init()
+        model_params = llama_cpp.llama_model_default_params()
+        model_params.n_gpu_layers = n_gpu_layers
+        model_params.check_tensors = check_tensors
+        self._model = llama_cpp.llama_model_load_from_file(os.fsencode(self.path), model_params)
+        if not self._model:
+            raise ModelError(
+                f"llama.cpp cannot load {self.path}: {'; '.join(_complaints) or 'it gave no reason'}. "
+                "The file may be corrupt or of a newer format; fetch it again with: flip-edge models pull --force"
+            )
+        trained = llama_cpp.llama_model_n_ctx_train(self._model)
+        if self.n_ctx > trained:
+            self.close()
+            raise ConfigError(f"n_ctx is {self.n_ctx}, but {self.path.name} was trained for {trained} tokens")
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = self.n_ctx
+        params.n_batch = params.n_ubatch = min(_BATCH, self.n_ctx)
+        params.n_seq_max = _SEQUENCES
+        params.n_threads = params.n_threads_batch = self.n_threads
+        params.kv_unified = True
+        params.no_perf = True
+        self._ctx = llama_cpp.llama_init_from_model(self._model, params)
+        if not self._ctx:
+            self.close()
+            raise ModelError(
+                f"llama.cpp cannot make a context of {self.n_ctx} tokens for {self.path}: "
+                f"{'; '.join(_complaints) or 'it gave no reason'}. A smaller n_ctx needs less memory"
+            )
+
+    def _open_batch(self) -> None:
+        self._capacity = int(llama_cpp.llama_n_batch(self._ctx))
+        self._batch = llama_cpp.llama_batch_init(self._capacity, 0, 1)
+        shape = (self._capacity,)
+        self._tokens = np.ctypeslib.as_array(self._batch.token, shape)
+        self._positions = np.ctypeslib.as_array(self._batch.pos, shape)
+        self._wanted = np.ctypeslib.as_array(self._batch.logits, shape)
+        np.ctypeslib.as_array(self._batch.n_seq_id, shape)[:] = 1
+
+    def close(self) -> None:
+        """Free the model. Safe to call twice."""
+        if self._batch is not None:
+            llama_cpp.llama_batch_free(self._batch)
+            self._batch = None
+        if self._ctx:
+            llama_cpp.llama_free(self._ctx)
+            self._ctx = None
+        if self._model:
+            llama_cpp.llama_model_free(self._model)
+            self._model = None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- text and tokens
+
+    def tokenize(self, pieces: Sequence[Piece], *, start: bool = False) -> list[int]:
+        """Tokens of ``pieces``, each tokenized by itself.
+
+        Control tokens such as ``<|im_end|>`` are recognised only in pieces that say so; in a robot's text they are
+        text. With ``start``, the model's BOS token comes first where it has one.
+        """
+        tokens: list[int] = []
+        if start and llama_cpp.llama_vocab_get_add_bos(self._vocab):
+            tokens.append(llama_cpp.llama_vocab_bos(self._vocab))
+        for piece in pieces:
+            data = piece.text.encode("utf-8", "replace")
+            size = len(data) + 2
+            buffer = (llama_cpp.llama_token * size)()
+            count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, size, False, piece.control)
+            if count < 0:
+                raise CheckError(f"llama.cpp cannot tokenize {piece.text[:60]!r}")
+            tokens += buffer[:count]
+        return tokens
+
+    def chat(self, messages: Sequence[tuple[str, str]]) -> str:
+        """Render (role, content) messages with the model's own chat template, up to the assistant's answer."""
+        template = llama_cpp.llama_model_chat_template(self._model, None)
+        if not template:
+            raise ConfigError(f"{self.path.name} has no chat template; use a completion prompt such as log-command")
+
+        def text_of(token: int) -> str:
+            text = llama_cpp.llama_vocab_get_text(self._vocab, token) if token >= 0 else b""
+            return str(text.decode("utf-8", "replace"))
+
+        formatter = Jinja2ChatFormatter(
+            template=template.decode("utf-8"),
+            eos_token=text_of(llama_cpp.llama_vocab_eos(self._vocab)),
+            bos_token="",  # tokenize(start=True) adds it
+        )
+        answer = formatter(messages=[{"role": role, "content": content} for role, content in messages])  # type: ignore[misc]
+        return str(answer.prompt)
+
+    def _piece(self, token: int) -> bytes:
+        buffer = ctypes.create_string_buffer(64)
+        size = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+        if size < 0:
+            buffer = ctypes.create_string_buffer(-size)
+            size = llama_cpp.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+        return bytes(buffer.raw[:size])
+
+    # --- the way of one check: prime once, then read, generate and weigh for every run
+
+    def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None:
+        """Decode what never changes: ``prefix``, and ``no_log`` after it as the context without a log."""
+        llama_cpp.llama_memory_clear(self._memory, True)
+        self._length = [0] * _SEQUENCES
+        self._rows.clear()
+        self._extend(_PREFIX, self.tokenize(prefix, start=True))
+        self._fork(_PREFIX, _BLANK)
+        if no_log:
+            self._extend(_BLANK, self.tokenize(no_log))
+
+    def read(self, log: Sequence[Piece]) -> int:
+        """Decode a run's log after the prefix, in place of the log before it. Returns its number of tokens."""
+        self._rows.pop(_LOG, None)
+        self._fork(_PREFIX, _LOG)
+        tokens = self.tokenize(log)
+        self._extend(_LOG, tokens)
+        return len(tokens)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Tokens of the shared prefix: what every check reuses."""
+        return self._length[_PREFIX]
+
+    def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation:
+        """Continue the log greedily up to ``stop``, the model's end of text, or ``max_tokens``."""
+        row = self._row(_LOG)
+        self._require(max_tokens)
+        self._fork(_LOG, _WORK)
+        end = stop.encode() if stop else None
+        text, count, finished = b"", 0, False
+        try:
+            for count in range(1, max_tokens + 1):
+                token = int(np.argmax(row.logits))
+                if llama_cpp.llama_vocab_is_eog(self._vocab, token):
+                    finished = True
+                    break
+                text += self._piece(token)
+                if end and end in text:
+                    text, finished = text[: text.index(end)], True
+                    break
+                if count < max_tokens:
+                    self._extend(_WORK, [token])
+                    row = self._row(_WORK)
+        finally:
+            self._drop(_WORK)
+        return Generation(text.decode("utf-8", "replace"), count, finished)
+
+    def log_likelihoods(self, answer: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Natural log-probabilities of the tokens of ``answer``, given the log and given no log, in one batch."""
+        tokens = self.tokenize([Piece(answer)])
+        if not tokens:
+            raise CheckError("the command has no tokens")
+        rest = tokens[:-1]
+        self._require(2 * len(rest))
+        pairs = ((_LOG, _WORK), (_BLANK, _WORK + 1))
+        columns = [[self._log_probability(self._row(base), tokens[0])] for base, _ in pairs]
+        try:
+            for base, work in pairs:
+                self._fork(base, work)
+            entries = [
+                (token, self._length[base] + offset, work, column)
+                for column, (base, work) in enumerate(pairs)
+                for offset, token in enumerate(rest)
+            ]
+            for start in range(0, len(entries), self._capacity):
+                chunk = entries[start : start + self._capacity]
+                self._decode([(token, position, work, True) for token, position, work, _ in chunk])
+                for index, (_, position, _, column) in enumerate(chunk):
+                    following = tokens[position - self._length[pairs[column][0]] + 1]
+                    columns[column].append(self._log_probability(self._logits(index), following))
+        finally:
+            for _, work in pairs:
+                self._drop(work)
+        return np.array(columns[0]), np.array(columns[1])
+
+    # --- sequences
+
+    def _row(self, sequence: int) -> _Row:
+        row = self._rows.get(sequence)
+        if row is None:
+            raise CheckError("the engine was asked to continue a text that was not read")
+        return row
+
+    def _fork(self, source: int, target: int) -> None:
+        self._drop(target)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self._length[target] = self._length[source]
+        if source in self._rows:
+            self._rows[target] = self._rows[source]
+
+    def _drop(self, sequence: int) -> None:
+        llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        self._length[sequence] = 0
+        self._rows.pop(sequence, None)
+
+    def _extend(self, sequence: int, tokens: Sequence[int]) -> None:
+        """Append tokens to a sequence and keep the logits after the last one. A failure drops the sequence."""
+        self._require(len(tokens))
+        try:
+            for start in range(0, len(tokens), self._capacity):
+                chunk = tokens[start : start + self._capacity]
+                last = start + len(chunk) == len(tokens)
+                position = self._length[sequence]
+                self._decode(
+                    [
+                        (token, position + offset, sequence, last and offset == len(chunk) - 1)
+                        for offset, token in enumerate(chunk)
+                    ]
+                )
+                self._length[sequence] += len(chunk)
+            if tokens:
+                self._rows[sequence] = self._logits(len(chunk) - 1, copy=True)
+        except CheckError:
+            self._drop(sequence)
+            raise
+
+    def _require(self, tokens: int) -> None:
+        """Raise when ``tokens`` more do not fit beside what the sequences hold (they share their common parts)."""
+        prefix = self._length[_PREFIX]
+        used = prefix + sum(max(0, length - prefix) for length in self._length[_BLANK:_WORK])
+        used += max(0, self._length[_WORK] - self._length[_LOG])
+        if used + tokens > self.n_ctx:
+            raise ContextOverflowError(
+                f"context overflow: the check needs {used + tokens} tokens, the context holds {self.n_ctx}; "
+                "raise n_ctx or describe the run in fewer steps"
+            )
+
+    def _decode(self, entries: Sequence[tuple[int, int, int, bool]]) -> None:
+        """Decode (token, position, sequence, logits wanted) entries, at most one batch of them."""
+        self._raise_if_stopped()
+        batch = self._batch
+        for index, (token, position, sequence, wanted) in enumerate(entries):
+            self._tokens[index] = token
+            self._positions[index] = position
+            self._wanted[index] = wanted
+            batch.seq_id[index][0] = sequence
+        batch.n_tokens = len(entries)
+        code = llama_cpp.llama_decode(self._ctx, batch)
+        if code == 2:
+            self._raise_if_stopped()
+        if code == 1:
+            raise ContextOverflowError(f"context overflow: no free cells among {self.n_ctx}; raise n_ctx")
+        if code != 0:
+            raise CheckError(f"llama.cpp failed to decode {len(entries)} tokens (code {code})")
+
+    def _logits(self, index: int, *, copy: bool = False) -> _Row:
+        pointer = llama_cpp.llama_get_logits_ith(self._ctx, index)
+        if not pointer:
+            raise CheckError(f"llama.cpp gave no logits for token {index} of the batch")
+        row = np.ctypeslib.as_array(pointer, (self._n_vocab,))
+        if copy:
+            row = row.copy()
+        peak = float(row.max())
+        norm = peak + float(np.log(np.exp(row - np.float32(peak)).sum(dtype=np.float64)))
+        if not np.isfinite(norm):
+            raise CheckError("the model's output is not a number: its weights may be corrupt")
+        return _Row(row, norm)
+
+    @staticmethod
+    def _log_probability(row: _Row, token: int) -> float:
+        return float(row.logits[token]) - row.norm
+
+    # --- stopping
+
+    @contextmanager
+    def deadline(self, seconds: float | None) -> Iterator[None]:
+        """Bound everything inside to ``seconds`` of wall time; None for no bound.
+
+        Raises:
+            DeadlineError: the time was over; the sequences of the run are dropped, the prefix is kept.
+            CancelledError: :meth:`interrupt` was called.
+        """
+        with self._stop_lock:
+            self._limit += 1
+            limit = self._limit
+            self._seconds = seconds
+            self._expires = None if seconds is None else time.monotonic() + seconds
+            self._stop[0] = b"\1" if self._interrupted else b"\0"
+
+        def expire() -> None:
+            with self._stop_lock:
+                if self._limit == limit:
+                    self._stop[0] = b"\1"
+
+        timer = threading.Timer(seconds, expire) if seconds is not None else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            yield
+        finally:
+            if timer:
+                timer.cancel()
+            with self._stop_lock:
+                self._limit += 1
+                self._expires = None
+                self._stop[0] = b"\1" if self._interrupted else b"\0"
+
+    def interrupt(self) -> None:
+        """Stop the check that runs and refuse others until :meth:`resume`. From any thread."""
+        with self._stop_lock:
+            self._interrupted = True
+            self._stop[0] = b"\1"
+
+    def resume(self) -> None:
+        """Allow checks again after :meth:`interrupt`."""
+        with self._stop_lock:
+            self._interrupted = False
+            self._stop[0] = b"\0"
+
+    _seconds: float | None = None
+    _expires: float | None = None
+
+    def _raise_if_stopped(self) -> None:
+        # The clock is looked at too: on a GPU the abort callback is never asked.
+        expired = self._expires is not None and time.monotonic() >= self._expires
+        if self._stop[0] == b"\0" and not expired:
+            return
+        if self._interrupted:
+            raise CancelledError("cancelled: the check was interrupted")
+        raise DeadlineError(f"deadline passed: the check took longer than {self._seconds} s")

@@ -1,0 +1,153 @@
+"""The one door: a run in, a verdict out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from flip_edge.backward import BackwardInference, Evidence, InferenceEngine
+from flip_edge.config import Config
+from flip_edge.decision import Decision, Outcome, decide
+from flip_edge.episode import Episode
+from flip_edge.errors import ConfigError
+from flip_edge.models import resolve, verify
+from flip_edge.prompts import load_prompt, prompt_id
+from flip_edge.verdict import Verdict, verdict_of
+
+# Settings that only decide; the others need the model to be loaded anew.
+_LIVE = {"rule", "f1_threshold", "gain_threshold", "deadline_s", "idle_timeout_s", "max_steps", "queue_size"}
+
+
+class SelfCheck:
+    """Checks runs with one loaded model. Not thread-safe, but for :meth:`interrupt` and :meth:`resume`.
+
+    >>> with SelfCheck() as check:  # doctest: +SKIP
+    ...     verdict = check("bring the mug to the sink", ["picked up the mug", "put it in the sink"])
+    ...     print(verdict.outcome.value, verdict.reason)
+
+    Args:
+        config: the settings; the defaults use the embedded model.
+        engine: an engine to use in place of the configured model; closed with this object.
+
+    Raises:
+        ModelError: the model is missing, corrupt or cannot be loaded; the message says what to do.
+        ConfigError: the prompt format is unknown, or the rule cannot be used with it.
+    """
+
+    def __init__(self, config: Config | None = None, *, engine: InferenceEngine | None = None) -> None:
+        self._config = config or Config()
+        prompt = load_prompt(self._config.prompt)
+        self.prompt_id = prompt_id(prompt)
+        self._require_likelihood(self._config, prompt.supports_likelihood)
+        self._likelihood = prompt.supports_likelihood
+        self.model_id, self._engine = ("given", engine) if engine else self._open()
+        try:
+            self._backward = BackwardInference(self._engine, prompt, self._config.max_new_tokens)
+        except BaseException:
+            self._engine.close()
+            raise
+
+    def _open(self) -> tuple[str, InferenceEngine]:
+        from flip_edge.engine import Engine  # here, so that llama.cpp is loaded only where a model is
+
+        config = self._config
+        model = resolve(config.model)
+        verify(model)
+        engine = Engine(
+            model.path,
+            n_ctx=config.n_ctx,
+            n_threads=config.n_threads,
+            n_gpu_layers=config.n_gpu_layers,
+            check_tensors=model.sha256 is None,
+        )
+        return model.id, engine
+
+    @staticmethod
+    def _require_likelihood(config: Config, supported: bool) -> None:
+        if config.rule == "likelihood" and not supported:
+            raise ConfigError(
+                f"rule 'likelihood' needs a completion prompt; prompt {config.prompt!r} answers in JSON: use rule 'f1'"
+            )
+
+    @property
+    def config(self) -> Config:
+        """The settings in use."""
+        return self._config
+
+    @property
+    def gpu_offload_missing(self) -> bool:
+        """Whether layers were to go to a GPU that this llama.cpp cannot use."""
+        return bool(getattr(self._engine, "gpu_offload_missing", False))
+
+    def __call__(self, command: str, steps: Iterable[str], *, id: str = "") -> Verdict:
+        """Check one run.
+
+        Args:
+            command: what the robot was told.
+            steps: what it did, one description a step, oldest first.
+            id: carried into the verdict as ``command_id``.
+
+        Raises:
+            InputError: the command or a step is not text. Text that cannot be judged is UNKNOWN, not an error.
+        """
+        return self.check(Episode.of(command, steps, id=id))
+
+    def check(self, episode: Episode, *, waited_s: float = 0.0) -> Verdict:
+        """Check an episode; ``waited_s`` is the time it spent in a queue, for the record."""
+        config = self._config
+        started = time.perf_counter()
+        evidence = Evidence()
+        if problem := episode.problem():
+            decision = Decision(Outcome.UNKNOWN, problem)
+        else:
+            evidence = self._backward.observe(episode, config.deadline_s or None)
+            decision = decide(episode, evidence, config)
+        return self._verdict(episode, decision, evidence, waited_s, time.perf_counter() - started)
+
+    def unknown(self, episode: Episode, reason: str, *, waited_s: float = 0.0) -> Verdict:
+        """The verdict of a run that never reached the model, for example because the queue overflowed."""
+        return self._verdict(episode, Decision(Outcome.UNKNOWN, reason), Evidence(), waited_s, 0.0)
+
+    def _verdict(
+        self, episode: Episode, decision: Decision, evidence: Evidence, waited_s: float, computed_s: float
+    ) -> Verdict:
+        return verdict_of(
+            episode,
+            decision,
+            evidence,
+            self._config,
+            model_id=self.model_id,
+            prompt_id=self.prompt_id,
+            waited_s=waited_s,
+            computed_s=computed_s,
+        )
+
+    def reconfigure(self, config: Config) -> None:
+        """Change the settings that need no new model, from the next check on.
+
+        Raises:
+            ConfigError: another setting differs; it takes a new SelfCheck.
+        """
+        for name in config.__struct_fields__:
+            if name not in _LIVE and getattr(config, name) != getattr(self._config, name):
+                raise ConfigError(f"{name} cannot change while the model is loaded")
+        self._require_likelihood(config, self._likelihood)
+        self._config = config
+
+    def interrupt(self) -> None:
+        """Make the check that runs, and all later ones, UNKNOWN at once. From any thread."""
+        self._engine.interrupt()
+
+    def resume(self) -> None:
+        """Allow checks again after :meth:`interrupt`."""
+        self._engine.resume()
+
+    def close(self) -> None:
+        """Free the model."""
+        self._engine.close()
+
+    def __enter__(self) -> SelfCheck:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,112 @@
+"""What a check says: the outcome, and everything that led to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from flip_edge.backward import Evidence
+from flip_edge.config import Config
+from flip_edge.decision import Decision, Outcome
+from flip_edge.episode import Episode
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One check. Figures are None where they are not known.
+
+    Attributes:
+        outcome: MATCH, MISMATCH or UNKNOWN.
+        reason: one sentence for a person.
+        command, command_id, steps: the run that was checked.
+        inferred: the instruction that the behaviour implies.
+        f1, precision, recall: the inferred instruction against the command, in [0, 1].
+        f1_threshold, gain_threshold, rule: what the decision was made with.
+        missing, unexpected: words of the command that the inferred instruction lacks, and the reverse.
+        log_likelihood, log_likelihood_without_log, gain: of the command, in nats per token.
+        score: probability that command and behaviour match, in [0, 1]; None without a calibration.
+        model_id, prompt_id, calibration_id: what computed it; None where there is none.
+        waited_s, computed_s: seconds in the queue and at the model.
+        tokens_reused, tokens_prefilled, tokens_generated: what it cost.
+    """
+
+    outcome: Outcome
+    reason: str
+    command: str
+    command_id: str
+    steps: tuple[str, ...]
+    inferred: str | None
+    f1: float | None
+    precision: float | None
+    recall: float | None
+    f1_threshold: float
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    log_likelihood: float | None
+    log_likelihood_without_log: float | None
+    gain: float | None
+    gain_threshold: float
+    score: float | None
+    rule: str
+    model_id: str
+    prompt_id: str
+    calibration_id: str | None
+    waited_s: float
+    computed_s: float
+    tokens_reused: int
+    tokens_prefilled: int
+    tokens_generated: int
+
+    def __bool__(self) -> bool:
+        """Refused, because ``if verdict:`` would read UNKNOWN as a match."""
+        raise TypeError("a verdict is MATCH, MISMATCH or UNKNOWN: compare verdict.outcome")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, the outcome under ``verdict``."""
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        return {"verdict": data.pop("outcome"), **data}
+
+
+def verdict_of(
+    episode: Episode,
+    decision: Decision,
+    evidence: Evidence,
+    config: Config,
+    *,
+    model_id: str,
+    prompt_id: str,
+    waited_s: float = 0.0,
+    computed_s: float = 0.0,
+) -> Verdict:
+    """Put together what each station of the check found."""
+    overlap = evidence.overlap
+    return Verdict(
+        outcome=decision.outcome,
+        reason=decision.reason,
+        command=episode.command,
+        command_id=episode.id,
+        steps=episode.steps,
+        inferred=evidence.inferred,
+        f1=overlap.f1 if overlap else None,
+        precision=overlap.precision if overlap else None,
+        recall=overlap.recall if overlap else None,
+        f1_threshold=config.f1_threshold,
+        missing=overlap.missing if overlap else (),
+        unexpected=overlap.unexpected if overlap else (),
+        log_likelihood=evidence.log_likelihood,
+        log_likelihood_without_log=evidence.log_likelihood_without_log,
+        gain=evidence.gain,
+        gain_threshold=config.gain_threshold,
+        score=None,
+        rule=config.rule,
+        model_id=model_id,
+        prompt_id=prompt_id,
+        calibration_id=None,
+        waited_s=waited_s,
+        computed_s=computed_s,
+        tokens_reused=evidence.tokens_reused,
+        tokens_prefilled=evidence.tokens_prefilled,
+        tokens_generated=evidence.tokens_generated,
+    )

@@ -1,0 +1,99 @@
+"""One thread that owns the model, so that whoever feeds it never waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flip_edge.episode import Episode
+from flip_edge.selfcheck import SelfCheck
+from flip_edge.verdict import Verdict
+
+Done = Callable[[Verdict], None]
+
+
+@dataclass(frozen=True)
+class _Job:
+    episode: Episode
+    done: Done
+    queued: float
+
+
+class Worker:
+    """Checks episodes in a thread of its own, in order, from a bounded queue that drops its oldest.
+
+    Every submitted episode gets exactly one verdict: the check's, or UNKNOWN with the reason when it was dropped, when
+    the worker stopped, or when the check failed in an unforeseen way.
+
+    Args:
+        check: what checks; used by the worker's thread alone until :meth:`stop` returns.
+        queue_size: episodes that may wait.
+    """
+
+    def __init__(self, check: SelfCheck, queue_size: int) -> None:
+        self.queue_size = queue_size
+        self.dropped = 0
+        self._check = check
+        self._jobs: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="flip_edge", daemon=True)
+        self._thread.start()
+
+    def submit(self, episode: Episode, done: Done) -> None:
+        """Queue an episode. Returns at once.
+
+        ``done`` gets the verdict, from the worker's thread; or from this one, at once, for an episode that this
+        one displaces. It must not raise.
+        """
+        displaced: list[_Job] = []
+        with self._wake:
+            stopped = self._stopping
+            if not stopped:
+                self._jobs.append(_Job(episode, done, time.monotonic()))
+                while len(self._jobs) > self.queue_size:
+                    displaced.append(self._jobs.popleft())
+                self.dropped += len(displaced)
+                self._wake.notify()
+        if stopped:
+            done(self._check.unknown(episode, "stopped: the monitor is not active"))
+        for job in displaced:
+            reason = f"queue overflow: {self.queue_size} newer runs were waiting for the model"
+            job.done(self._check.unknown(job.episode, reason, waited_s=time.monotonic() - job.queued))
+
+    @property
+    def waiting(self) -> int:
+        """Episodes in the queue, without the one that is being checked."""
+        return len(self._jobs)
+
+    def stop(self) -> None:
+        """Interrupt the check that runs, give what waits its UNKNOWN, and join the thread."""
+        with self._wake:
+            self._stopping = True
+            left, self._jobs = self._jobs, deque()
+            self._wake.notify()
+        self._check.interrupt()
+        self._thread.join()
+        self._check.resume()
+        for job in left:
+            reason = "stopped: the monitor stopped before this run was checked"
+            job.done(self._check.unknown(job.episode, reason, waited_s=time.monotonic() - job.queued))
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._jobs or self._stopping):
+                    self._wake.wait()
+                if self._stopping:
+                    return
+                job = self._jobs.popleft()
+            waited = time.monotonic() - job.queued
+            try:
+                verdict = self._check.check(job.episode, waited_s=waited)
+            except Exception as error:  # whatever it was, the run must not end without a verdict
+                reason = f"internal error: {type(error).__name__}: {error}"
+                verdict = self._check.unknown(job.episode, reason, waited_s=waited)
+            job.done(verdict)
