@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
 from msgspec import Meta
+from msgspec import inspect as schema
 
 from flip_edge.errors import ConfigError
 
 Rule = Literal["f1", "likelihood"]
+
+
+# Settings that take effect while a model is loaded; the others need it to be loaded anew.
+LIVE = frozenset({"rule", "f1_threshold", "gain_threshold", "deadline_s", "idle_timeout_s", "max_steps", "queue_size"})
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +92,47 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ConfigError: a key is unknown or a value is ill-typed or out of range; the message names it.
         """
         return to_config({**msgspec.to_builtins(self), **changes})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of the configuration, for whoever declares it elsewhere: ROS parameters, documentation.
+
+    Attributes:
+        name, default, description: as in :class:`Config`.
+        low, high: the inclusive range of a number, else None.
+        choices: the allowed texts, else empty.
+    """
+
+    name: str
+    default: str | int | float
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def settings() -> list[Setting]:
+    """Every key of the configuration, in its order."""
+    struct = schema.type_info(Config)
+    assert isinstance(struct, schema.StructType)
+    rows = []
+    for field in struct.fields:
+        annotated = field.type
+        assert isinstance(annotated, schema.Metadata)
+        kind = annotated.type
+        number = kind if isinstance(kind, schema.IntType | schema.FloatType) else None
+        rows.append(
+            Setting(
+                field.name,
+                field.default,
+                (annotated.extra_json_schema or {})["description"],
+                number.ge if number else None,
+                number.le if number else None,
+                tuple(str(value) for value in kind.values) if isinstance(kind, schema.LiteralType) else (),
+            )
+        )
+    return rows
 
 
 def to_config(data: object, source: str = "configuration") -> Config:

@@ -6,16 +6,13 @@ import time
 from collections.abc import Iterable
 
 from flip_edge.backward import BackwardInference, Evidence, InferenceEngine
-from flip_edge.config import Config
+from flip_edge.config import LIVE, Config
 from flip_edge.decision import Decision, Outcome, decide
 from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError
 from flip_edge.models import resolve, verify
 from flip_edge.prompts import load_prompt, prompt_id
 from flip_edge.verdict import Verdict, verdict_of
-
-# Settings that only decide; the others need the model to be loaded anew.
-_LIVE = {"rule", "f1_threshold", "gain_threshold", "deadline_s", "idle_timeout_s", "max_steps", "queue_size"}
 
 
 class SelfCheck:
@@ -129,7 +126,7 @@ class SelfCheck:
             ConfigError: another setting differs; it takes a new SelfCheck.
         """
         for name in config.__struct_fields__:
-            if name not in _LIVE and getattr(config, name) != getattr(self._config, name):
+            if name not in LIVE and getattr(config, name) != getattr(self._config, name):
                 raise ConfigError(f"{name} cannot change while the model is loaded")
         self._require_likelihood(config, self._likelihood)
         self._config = config

@@ -1,0 +1,275 @@
+"""The lifecycle node: topics in, verdicts and alerts out.
+
+Everything that ROS calls runs on the executor's thread and returns at once. The model belongs to one worker thread;
+what it has finished comes back to the executor through a guard condition.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from flip_edge_msgs.msg import ActionDescription, Command, MismatchAlert
+from flip_edge_msgs.msg import Verdict as VerdictMessage
+from flip_edge_msgs.srv import CheckExecution
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.task import Future
+from std_msgs.msg import String
+
+from flip_edge.config import Config
+from flip_edge.episode import Episode
+from flip_edge.errors import FlipEdgeError
+from flip_edge.monitor import Monitor
+from flip_edge.selfcheck import SelfCheck
+from flip_edge.verdict import Verdict
+from flip_edge.worker import Done, Worker
+from flip_edge_ros.diagnostics import Health, to_status
+from flip_edge_ros.messages import to_alert_message, to_verdict_message
+from flip_edge_ros.parameters import NodeParameters
+from flip_edge_ros.qos import ACTION_DEPTH, COMMAND_DEPTH, reliable, subscribe
+
+IDLE_PERIOD_S = 0.1
+DIAGNOSTICS_PERIOD_S = 1.0
+
+
+class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are not complete on every distribution
+    """See the package's README for topics, services and parameters."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__("self_check", **options)
+        self._check: SelfCheck | None = None
+        self._worker: Worker | None = None
+        self._monitor: Monitor | None = None
+        self._health = Health()
+        self._finished: deque[tuple[Verdict, Callable[[Verdict], None]]] = deque()
+        self._finished_guard = self.create_guard_condition(self._on_finished)
+        self._settings = NodeParameters(self, lambda: self._check is not None, self._apply)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # On the steady clock, so that a node whose simulated time stands still is heard all the same.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics_timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=steady)
+        self._entities: list[Callable[[], object]] = []
+
+    @property
+    def autostart(self) -> bool:
+        """Whether the node is to configure and activate itself."""
+        return self._settings.autostart
+
+    def start(self) -> None:
+        """Configure and activate. When that fails, the node stays up and says why on its log and diagnostics."""
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+    # --- lifecycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and warm the model; fail with the reason when that is not possible."""
+        config = self._settings.config
+        try:
+            self._check = SelfCheck(config)
+            self._check("warm up", ["warmed up"])
+        except FlipEdgeError as error:
+            self._health.error = f"configure failed: {error}"
+            self.get_logger().error(self._health.error)
+            return TransitionCallbackReturn.FAILURE
+        if self._check.gpu_offload_missing:
+            self.get_logger().warning("n_gpu_layers is set, but this llama.cpp cannot use a GPU: running on the CPU")
+        self._monitor = Monitor(idle_timeout_s=config.idle_timeout_s, max_steps=config.max_steps)
+        self._health = Health(state="inactive")
+        self._open()
+        self.get_logger().info(f"configured: model {self._check.model_id}, rule {config.rule}")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to check."""
+        assert self._check
+        self._worker = Worker(self._check, self._settings.config.queue_size)
+        self._health.state = "active"
+        self.get_logger().info("active")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop checking. Runs that are open or waiting get their UNKNOWN first; the alert stays as it is."""
+        self._stop()
+        self._health.state = "inactive"
+        self.get_logger().info("inactive")
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model."""
+        self._close()
+        self._health = Health()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free everything."""
+        self._stop()
+        self._close()
+        self._health.state = "finalized"
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """After an unforeseen error: free everything, and let the node be configured again."""
+        self._health.error = "a lifecycle transition failed; see the log"
+        self._stop()
+        self._close()
+        self._health.state = "unconfigured"
+        return TransitionCallbackReturn.SUCCESS
+
+    def _open(self) -> None:
+        self._verdicts = self.create_publisher(VerdictMessage, "verdict", reliable(10))
+        self._alerts = self.create_publisher(MismatchAlert, "mismatch_alert", reliable(1, latched=True))
+        topics = (
+            (String, "command", self._on_command, COMMAND_DEPTH),
+            (String, "action_description", self._on_action, ACTION_DEPTH),
+            (Command, "command_stamped", self._on_command_stamped, COMMAND_DEPTH),
+            (ActionDescription, "action_description_stamped", self._on_action_stamped, ACTION_DEPTH),
+        )
+        subscriptions = [subscribe(self, *topic, self._on_lost) for topic in topics]
+        # In a group of its own: a service call that waits for its verdict must not hold up the other callbacks.
+        service = self.create_service(
+            CheckExecution, "~/check", self._on_check, callback_group=ReentrantCallbackGroup()
+        )
+        idle = self.create_timer(IDLE_PERIOD_S, self._on_idle)
+        self._entities = [
+            *(lambda item=item: self.destroy_subscription(item) for item in subscriptions),
+            lambda: self.destroy_service(service),
+            lambda: self.destroy_timer(idle),
+            lambda: self.destroy_publisher(self._verdicts),
+            lambda: self.destroy_publisher(self._alerts),
+        ]
+
+    def _close(self) -> None:
+        for destroy in self._entities:
+            destroy()
+        self._entities = []
+        if self._check:
+            self._check.close()
+        self._check = self._monitor = None
+
+    def _stop(self) -> None:
+        """Give every run that is not finished its UNKNOWN and end the worker."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        assert self._monitor
+        assert self._check
+        for episode in self._monitor.flush():
+            verdict = self._check.unknown(episode, "stopped: the monitor stopped before this run ended")
+            self._finished.append((verdict, self._publish))
+        worker.stop()
+        self._on_finished()
+
+    def stop(self) -> None:
+        """Shut down in good order, from whatever state, before the node is destroyed."""
+        self._stop()
+        self._close()
+
+    # --- input
+
+    def _on_command(self, message: String) -> None:
+        self._command(message.data)
+
+    def _on_command_stamped(self, message: Command) -> None:
+        self._command(message.text, message.command_id)
+
+    def _command(self, text: str, command_id: str = "") -> None:
+        if self._worker and self._monitor:
+            self._submit(self._monitor.command(text, id=command_id, now=self._now()))
+
+    def _on_action(self, message: String) -> None:
+        self._action(message.data)
+
+    def _on_action_stamped(self, message: ActionDescription) -> None:
+        self._action(message.text, message.command_id, message.final)
+
+    def _action(self, text: str, command_id: str = "", final: bool = False) -> None:
+        if self._worker and self._monitor:
+            self._submit(self._monitor.action(text, command_id=command_id, final=final, now=self._now()))
+
+    def _on_lost(self, count: int) -> None:
+        self._health.lost_messages += count
+        self.get_logger().warning(f"the middleware lost {count} messages")
+
+    def _on_idle(self) -> None:
+        if self._worker and self._monitor:
+            self._submit(self._monitor.tick(self._now()))
+
+    async def _on_check(
+        self, request: CheckExecution.Request, response: CheckExecution.Response
+    ) -> CheckExecution.Response:
+        verdict: Future = Future()
+        episode = Episode.of(request.command, request.actions, id=request.command_id)
+        if self._worker:
+            self._worker.submit(episode, self._report(verdict.set_result))
+            reached = await verdict
+            self._publish_verdict(reached)  # but no alert: the caller has the answer
+            response.verdict = to_verdict_message(reached, self._stamp())
+        elif self._check:
+            unknown = self._check.unknown(episode, f"not checking: the node is {self._health.state}")
+            response.verdict = to_verdict_message(unknown, self._stamp())
+        return response
+
+    def _submit(self, episodes: list[Episode]) -> None:
+        assert self._worker
+        for episode in episodes:
+            self._worker.submit(episode, self._report(self._publish))
+
+    def _report(self, then: Callable[[Verdict], None]) -> Done:
+        """A callback for the worker's thread that brings the verdict to the executor's thread."""
+
+        def done(verdict: Verdict) -> None:
+            self._finished.append((verdict, then))
+            self._finished_guard.trigger()
+
+        return done
+
+    # --- output
+
+    def _on_finished(self) -> None:
+        while self._finished:
+            verdict, then = self._finished.popleft()
+            self._health.record(verdict)
+            then(verdict)
+
+    def _publish(self, verdict: Verdict) -> None:
+        assert self._monitor
+        self._publish_verdict(verdict)
+        alert = self._monitor.conclude(verdict)
+        if alert:
+            self._alerts.publish(to_alert_message(alert, self._stamp()))
+            if alert.raised:
+                self.get_logger().warning(f"alert {alert.id} raised: {verdict.reason}")
+            else:
+                self.get_logger().info(f"alert {alert.id} cleared: {verdict.reason}")
+
+    def _publish_verdict(self, verdict: Verdict) -> None:
+        self.get_logger().info(f"{verdict.outcome.value} [{verdict.command_id}] {verdict.command}: {verdict.reason}")
+        self._verdicts.publish(to_verdict_message(verdict, self._stamp()))
+
+    def _on_diagnostics(self) -> None:
+        message = DiagnosticArray()
+        message.header.stamp = self._stamp()
+        name = f"{self.get_fully_qualified_name()}: self-check"
+        message.status = [to_status(name, "flip_edge", self._health, self._monitor, self._worker, self._check)]
+        self._diagnostics.publish(message)
+
+    # --- time and settings
+
+    def _now(self) -> float:
+        return float(self.get_clock().now().nanoseconds) / 1e9
+
+    def _stamp(self) -> Time:
+        return self.get_clock().now().to_msg()
+
+    def _apply(self, config: Config) -> None:
+        if self._check:
+            self._check.reconfigure(config)
+        if self._monitor:
+            self._monitor.idle_timeout_s, self._monitor.max_steps = config.idle_timeout_s, config.max_steps
+        if self._worker:
+            self._worker.queue_size = config.queue_size

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from conftest import FakeEngine
+
+from flip_edge import Config, ConfigError, Episode, InputError, Outcome, SelfCheck
+from flip_edge.errors import CheckError, ContextOverflowError, DeadlineError
+
+MakeCheck = Callable[..., SelfCheck]
+
+
+@pytest.mark.parametrize(
+    ("inferred", "threshold", "outcome"),
+    [
+        ("bring the mug to the sink", 0.5, Outcome.MATCH),
+        ("bring a mug to sink!", 1.0, Outcome.MATCH),
+        ("bring the mug to the table", 0.75, Outcome.MATCH),  # at the threshold is not below it
+        ("bring the mug to the table", 0.76, Outcome.MISMATCH),
+        ("charge the robot", 0.1, Outcome.MISMATCH),
+        ("charge the robot", 0.0, Outcome.MATCH),
+    ],
+)
+def test_rule_f1(make_check: MakeCheck, engine: FakeEngine, inferred: str, threshold: float, outcome: Outcome) -> None:
+    engine.enqueue(f" {inferred}", given_log=-9)
+    verdict = make_check(rule="f1", f1_threshold=threshold)("bring the mug to the sink", ["did it"])
+    assert verdict.outcome is outcome
+    assert verdict.inferred == inferred
+    assert f'"{inferred}"' in verdict.reason
+    assert verdict.f1_threshold == threshold
+
+
+@pytest.mark.parametrize(("gain", "outcome"), [(0.5, Outcome.MATCH), (0.49, Outcome.MISMATCH), (-4, Outcome.MISMATCH)])
+def test_rule_likelihood(make_check: MakeCheck, engine: FakeEngine, gain: float, outcome: Outcome) -> None:
+    engine.enqueue("something else", given_log=-3 + gain, without_log=-3)
+    verdict = make_check(rule="likelihood", gain_threshold=0.5)("bring the mug", ["did it"])
+    assert verdict.outcome is outcome
+    assert verdict.gain == pytest.approx(gain)
+    assert verdict.f1 == 0.0  # computed under every rule
+    assert f"{gain:+.2f} nats" in verdict.reason
+
+
+def test_the_verdict_carries_what_led_to_it(check: SelfCheck, engine: FakeEngine) -> None:
+    engine.enqueue("put the mug down", given_log=-1.25, without_log=-3.5)
+    verdict = check("bring the mug", ["picked up the mug", "put it down"], id="run-7")
+    assert verdict.command_id == "run-7"
+    assert verdict.steps == ("picked up the mug", "put it down")
+    assert verdict.missing == ("bring",)
+    assert verdict.unexpected == ("put", "down")
+    assert (verdict.log_likelihood, verdict.log_likelihood_without_log, verdict.gain) == (-1.25, -3.5, 2.25)
+    assert (verdict.model_id, verdict.prompt_id, verdict.rule) == ("given", "log-command/1", "likelihood")
+    assert verdict.score is None  # there is no calibration yet: no probability is made up
+    assert verdict.tokens_reused == 100
+    assert verdict.computed_s > 0
+    data = verdict.to_dict()
+    assert data["verdict"] == "MATCH"
+    assert data["steps"] == ("picked up the mug", "put it down")
+
+
+@pytest.mark.parametrize(
+    ("command", "steps", "why"),
+    [
+        ("", ["went"], "no command"),
+        ("   ", ["went"], "no command"),
+        ("go", [], "no actions"),
+        ("go", [""], "no actions"),
+        ("go", ["\x00\n"], "no actions"),
+        ("?!", ["went"], "no words to compare"),
+        ("the", ["went"], "no words to compare"),
+    ],
+)
+def test_what_cannot_be_judged_is_unknown(
+    check: SelfCheck, engine: FakeEngine, command: str, steps: list[str], why: str
+) -> None:
+    engine.enqueue("go", given_log=0)
+    verdict = check(command, steps)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert why in verdict.reason
+
+
+@pytest.mark.parametrize("rule", ["f1", "likelihood"])
+@pytest.mark.parametrize(
+    "error", [ContextOverflowError("context overflow: 9"), DeadlineError("deadline passed: 1"), CheckError("broken: 3")]
+)
+def test_a_failed_check_is_unknown_with_its_reason(
+    make_check: MakeCheck, engine: FakeEngine, rule: str, error: CheckError
+) -> None:
+    engine.enqueue("go there", given_log=0, error=error)
+    verdict = make_check(rule=rule)("go there", ["went there"])
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNKNOWN, str(error))
+
+
+def test_after_an_unforeseen_failure_the_prefix_is_read_anew(check: SelfCheck, engine: FakeEngine) -> None:
+    engine.enqueue("x", error=CheckError("llama.cpp failed"))
+    engine.enqueue("x", error=DeadlineError("deadline passed"))
+    engine.enqueue("go there", given_log=0)
+    check("go there", ["went"])
+    check("go there", ["went"])
+    assert engine.primed == 2
+    assert check("go there", ["went"]).outcome is Outcome.MATCH
+    assert engine.primed == 2
+
+
+def test_output_without_an_instruction(make_check: MakeCheck, engine: FakeEngine) -> None:
+    engine.enqueue("  ", given_log=0)
+    unknown = make_check(rule="f1")("go there", ["went"])
+    assert unknown.outcome is Outcome.UNKNOWN
+    assert "unparsable output" in unknown.reason
+    engine.enqueue("  ", given_log=0)
+    assert make_check(rule="likelihood")("go there", ["went"]).outcome is Outcome.MATCH
+
+
+def test_json_prompts_have_no_likelihood(make_check: MakeCheck, engine: FakeEngine) -> None:
+    with pytest.raises(ConfigError, match="rule 'likelihood' needs a completion prompt"):
+        make_check(prompt="flip", rule="likelihood")
+    engine.enqueue('{"REASONING": "", "INFERRED INSTRUCTION": "go there"}')
+    verdict = make_check(prompt="flip", rule="f1")("go there", ["went"])
+    assert (verdict.outcome, verdict.gain, verdict.f1) == (Outcome.MATCH, None, 1.0)
+
+
+def test_deadline_reaches_the_engine(make_check: MakeCheck, engine: FakeEngine) -> None:
+    engine.enqueue("go")
+    make_check(deadline_s=0.25)("go", ["went"])
+    engine.enqueue("go")
+    make_check()("go", ["went"])
+    assert engine.deadlines == [0.25, None]
+
+
+def test_settings_that_only_decide_can_change(make_check: MakeCheck, engine: FakeEngine) -> None:
+    check = make_check(gain_threshold=0.5)
+    engine.enqueue("x", given_log=-2, without_log=-3)
+    assert check("go", ["went"]).outcome is Outcome.MATCH
+    check.reconfigure(check.config.replace(gain_threshold=1.5))
+    engine.enqueue("x", given_log=-2, without_log=-3)
+    assert check("go", ["went"]).outcome is Outcome.MISMATCH
+    with pytest.raises(ConfigError, match="n_ctx cannot change"):
+        check.reconfigure(check.config.replace(n_ctx=4096))
+    assert check.config.n_ctx == Config().n_ctx
+
+
+def test_a_verdict_is_no_truth_value(check: SelfCheck) -> None:
+    verdict = check.unknown(Episode("go"), "because")
+    with pytest.raises(TypeError, match=r"compare verdict\.outcome"):
+        bool(verdict)
+
+
+def test_what_is_not_text_is_an_error(check: SelfCheck) -> None:
+    with pytest.raises(InputError, match="steps must be a list"):
+        check("go", "went")
+
+
+def test_closing_frees_the_engine(make_check: MakeCheck, engine: FakeEngine) -> None:
+    with make_check():
+        pass
+    assert engine.closed
