@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from flip_edge.contrast import Alternative, alternatives
 from flip_edge.episode import Episode
 from flip_edge.errors import CheckError
-from flip_edge.prompts import Piece, PromptFormat
+from flip_edge.prompts import Piece, PromptFormat, Query
 from flip_edge.similarity import Overlap, compare
+from flip_edge.support import Support, support
 
 if TYPE_CHECKING:
     from flip_edge.engine import Generation
@@ -33,13 +35,25 @@ class InferenceEngine(Protocol):
     def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None: ...  # noqa: D102
     def read(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation: ...  # noqa: D102
-    def log_likelihoods(  # noqa: D102
-        self, answer: str
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]: ...
+    def log_likelihoods(self, queries: Sequence[Query]) -> list[npt.NDArray[np.float64]]: ...  # noqa: D102
+    def text_of(self, answer: str) -> list[str]: ...  # noqa: D102
     def deadline(self, seconds: float | None) -> AbstractContextManager[None]: ...  # noqa: D102
     def interrupt(self) -> None: ...  # noqa: D102
     def resume(self) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The command against the likeliest of its alternatives.
+
+    Attributes:
+        rival: that alternative; None where there was none to try.
+        margin: how much likelier the command is than the rival, given the log, in nats for the whole text.
+    """
+
+    rival: Alternative | None
+    margin: float
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,10 @@ class Evidence:
         overlap: that instruction against the command.
         log_likelihood: mean natural log-probability of the command's tokens given the log, in nats per token.
         log_likelihood_without_log: the same without the log.
+        support: which words of the command the log supports, and the failures it reports.
+        contrast: the command against others that differ in one thing.
         failure: why the evidence is incomplete.
+        unparsable: whether all that fails is that the model wrote no instruction.
         tokens_reused, tokens_prefilled, tokens_generated: what the reading cost.
     """
 
@@ -59,7 +76,10 @@ class Evidence:
     overlap: Overlap | None = None
     log_likelihood: float | None = None
     log_likelihood_without_log: float | None = None
+    support: Support | None = None
+    contrast: Contrast | None = None
     failure: str | None = None
+    unparsable: bool = False
     tokens_reused: int = 0
     tokens_prefilled: int = 0
     tokens_generated: int = 0
@@ -71,6 +91,13 @@ class Evidence:
             return None
         return self.log_likelihood - self.log_likelihood_without_log
 
+    @property
+    def explained(self) -> float | None:
+        """Share of the command's surprise that the log takes away, in [-1, 1]; negative where the log adds to it."""
+        if self.log_likelihood is None or not self.log_likelihood_without_log:
+            return None
+        return max(-1.0, 1 - self.log_likelihood / self.log_likelihood_without_log)
+
 
 class BackwardInference:
     """Reads runs with one engine and one prompt format.
@@ -79,14 +106,18 @@ class BackwardInference:
         engine: a loaded engine; its prefix is decoded here.
         prompt: how a run is put before the model.
         max_new_tokens: the longest instruction to infer under a completion prompt, in tokens.
+        max_alternatives: how many other commands to weigh the command against.
     """
 
-    def __init__(self, engine: InferenceEngine, prompt: PromptFormat, max_new_tokens: int) -> None:
+    def __init__(
+        self, engine: InferenceEngine, prompt: PromptFormat, max_new_tokens: int, max_alternatives: int
+    ) -> None:
         self.prompt = prompt
         self._engine = engine
         # JSON with reasoning needs its room; one line of instruction does not.
         limit = prompt.max_new_tokens
         self._max_new_tokens = min(limit, max_new_tokens) if prompt.supports_likelihood else limit
+        self._max_alternatives = max_alternatives
         self._primed = False
         self._prime()
 
@@ -104,6 +135,7 @@ class BackwardInference:
                 evidence = self._read(episode)
                 if self.prompt.supports_likelihood:
                     evidence = self._weigh(episode, evidence)
+                    evidence = self._contrast(episode, evidence)
                 evidence = self._infer(episode, evidence)
         except CheckError as error:
             self._primed = type(error) is not CheckError  # after an unexpected failure nothing in memory is trusted
@@ -115,13 +147,26 @@ class BackwardInference:
         return Evidence(tokens_reused=self._engine.prefix_tokens, tokens_prefilled=prefilled)
 
     def _weigh(self, episode: Episode, evidence: Evidence) -> Evidence:
-        given_log, without = self._engine.log_likelihoods(self.prompt.answer_text(episode.command))
+        answer = self.prompt.answer_text(episode.command)
+        given_log, without = self._engine.log_likelihoods([Query(answer), Query(answer, given_log=False)])
         return replace(
             evidence,
             log_likelihood=float(given_log.mean()),
             log_likelihood_without_log=float(without.mean()),
+            support=support(episode.steps, self._engine.text_of(answer), given_log, without),
             tokens_prefilled=evidence.tokens_prefilled + 2 * (len(given_log) - 1),
         )
+
+    def _contrast(self, episode: Episode, evidence: Evidence) -> Evidence:
+        """Weigh the command against others that differ in one thing."""
+        assert evidence.support
+        others = alternatives(episode.command, evidence.support.words, episode.steps, self._max_alternatives)
+        if not others:
+            return replace(evidence, contrast=Contrast(None, 0.0))
+        answers = [self.prompt.answer_text(command) for command in (episode.command, *(o.command for o in others))]
+        own, *rest = [float(found.sum()) for found in self._engine.log_likelihoods([Query(text) for text in answers])]
+        best = int(np.argmax(rest))
+        return replace(evidence, contrast=Contrast(others[best], own - rest[best]))
 
     def _infer(self, episode: Episode, evidence: Evidence) -> Evidence:
         generation = self._engine.generate(self._max_new_tokens, stop=self.prompt.stop)
@@ -131,5 +176,6 @@ class BackwardInference:
             return replace(
                 evidence,
                 failure=f"unparsable output: no instruction in what the model wrote: {generation.text[:80]!r}",
+                unparsable=True,
             )
         return replace(evidence, inferred=inferred, overlap=compare(inferred, episode.command))

@@ -1,4 +1,4 @@
-"""The command line: `flip-edge check | score | models | demo`."""
+"""The command line: `flip-edge check | score | calibrate | models | demo`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from flip_edge import __version__
+from flip_edge import __version__, calibrate
 from flip_edge.config import Config, Rule, load_config
 from flip_edge.decision import Outcome
 from flip_edge.errors import FlipEdgeError, InputError
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_score(commands)
+    _add_calibrate(commands)
     _add_models(commands)
     _add_demo(commands)
     return parser
@@ -111,6 +112,18 @@ def _add_score(commands: Any) -> None:
     score.add_argument("--resume", action="store_true", help="go on where an interrupted run with this output stopped")
     _add_settings(score)
     score.set_defaults(run=_score)
+
+
+def _add_calibrate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "calibrate",
+        help="set thresholds from your robot's own runs",
+        description="Set the threshold for a wanted false-alarm rate from successful runs, and, where failed runs are "
+        'among them ("outcome": "failure"), fit the weights of the score.',
+    )
+    calibrate.add_arguments(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=_calibrate)
 
 
 def _add_models(commands: Any) -> None:
@@ -160,13 +173,21 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help=f"rule likelihood: mismatch below it, nats per token (default: {defaults.gain_threshold})",
     )
+    group.add_argument("--calibration", metavar="FILE", help="rule calibrated: a calibration of your own")
+    group.add_argument(
+        "--score-threshold",
+        type=float,
+        metavar="X",
+        help="rule calibrated: mismatch below it (default: the calibration's)",
+    )
     group.add_argument("--deadline", dest="deadline_s", type=float, metavar="S", help="seconds a check may compute")
     group.add_argument("--threads", dest="n_threads", type=int, metavar="N", help="processor threads")
 
 
 def _config(arguments: argparse.Namespace) -> Config:
     config = load_config(arguments.config) if arguments.config else Config()
-    names = ("model", "prompt", "rule", "f1_threshold", "gain_threshold", "deadline_s", "n_threads")
+    names = ["model", "prompt", "rule", "f1_threshold", "gain_threshold", "calibration"]
+    names += ["score_threshold", "deadline_s", "n_threads"]
     return config.replace(**{name: value for name in names if (value := getattr(arguments, name)) is not None})
 
 
@@ -200,6 +221,10 @@ def _told(verdict: Verdict) -> str:
         lines.append(f"  F1           {verdict.f1:.2f}  ({parts})")
     if verdict.gain is not None:
         lines.append(f"  gain         {verdict.gain:+.2f} nats per token  (threshold {verdict.gain_threshold:g})")
+    if verdict.score is not None:
+        lines.append(
+            f"  score        {verdict.score:.2f}  (threshold {verdict.score_threshold:.2f}, {verdict.calibration_id})"
+        )
     if verdict.missing:
         lines.append(f"  missing      {', '.join(verdict.missing)}")
     if verdict.unexpected:
@@ -252,6 +277,14 @@ def _score(arguments: argparse.Namespace) -> int:
     bad = f", {len(summary.bad_lines)} bad lines" if summary.bad_lines else ""
     print(f"flip-edge: {sum(summary.verdicts.values())} runs: {counts}{bad}", file=sys.stderr)
     return BAD_INPUT if summary.bad_lines else 0
+
+
+# --- calibrate
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    with SelfCheck(_config(arguments)) as check:
+        return calibrate.run(check, arguments)
 
 
 # --- models

@@ -14,11 +14,22 @@ from msgspec import inspect as schema
 
 from flip_edge.errors import ConfigError
 
-Rule = Literal["f1", "likelihood"]
+Rule = Literal["f1", "likelihood", "calibrated"]
 
 
 # Settings that take effect while a model is loaded; the others need it to be loaded anew.
-LIVE = frozenset({"rule", "f1_threshold", "gain_threshold", "deadline_s", "idle_timeout_s", "max_steps", "queue_size"})
+LIVE = frozenset(
+    {
+        "rule",
+        "f1_threshold",
+        "gain_threshold",
+        "score_threshold",
+        "deadline_s",
+        "idle_timeout_s",
+        "max_steps",
+        "queue_size",
+    }
+)
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +47,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         Meta(ge=1, le=4096, description="Longest inferred instruction, in tokens; chat prompts set their own."),
     ] = 24
+    max_alternatives: Annotated[
+        int, Meta(ge=0, le=64, description="Other commands that the command is weighed against, for near misses.")
+    ] = 8
     n_ctx: Annotated[
         int, Meta(ge=128, le=131072, description="Tokens of context, shared by examples, log and command.")
     ] = 2048
@@ -48,10 +62,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rule: Annotated[
         Rule,
         Meta(
-            description="What decides: 'f1' (word F1 of the inferred instruction) or 'likelihood' "
-            "(how much likelier the log makes the command)."
+            description="What decides: 'f1' (word F1 of the inferred instruction), 'likelihood' (how much likelier the "
+            "log makes the command) or 'calibrated' (the score, from all evidence)."
         ),
-    ] = "likelihood"
+    ] = "calibrated"
+    calibration: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Rule 'calibrated': a calibration file, or 'auto' for the one that comes with the model; "
+            "where there is none, rule 'likelihood' decides instead.",
+        ),
+    ] = "auto"
+    score_threshold: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Rule 'calibrated': a mismatch is a score below this; 0: the calibration's own."),
+    ] = 0.0
     f1_threshold: Annotated[
         float, Meta(ge=0, le=1, description="Rule 'f1': a mismatch is an F1 below this, in [0, 1].")
     ] = 0.3

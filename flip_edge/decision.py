@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 from flip_edge.backward import Evidence
-from flip_edge.config import Config
+from flip_edge.calibration import Calibration
+from flip_edge.config import Config, Rule
 from flip_edge.episode import Episode
+from flip_edge.explanation import explain
 from flip_edge.similarity import content_words
 
 
@@ -21,57 +23,56 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class Decision:
-    """An outcome and one sentence that says why."""
+    """An outcome, one sentence that says why, and what decided.
+
+    Attributes:
+        outcome: MATCH, MISMATCH or UNKNOWN.
+        reason: for a person.
+        rule: the rule that decided.
+        score: probability of a match, where there is a calibration and the evidence for it, under every rule.
+        score_threshold: what the score is held against; None without a calibration.
+    """
 
     outcome: Outcome
     reason: str
+    rule: Rule
+    score: float | None = None
+    score_threshold: float | None = None
 
 
-def decide(episode: Episode, evidence: Evidence, config: Config) -> Decision:
-    """Apply the configured rule.
+def effective_rule(config: Config, calibration: Calibration | None) -> Rule:
+    """The configured rule; ``likelihood`` in place of ``calibrated`` where there is no calibration."""
+    return "likelihood" if config.rule == "calibrated" and calibration is None else config.rule
 
-    Rule ``f1``: a mismatch is an F1 below ``f1_threshold``, as FLIP's reward is used. Rule ``likelihood``: a mismatch
-    is a gain below ``gain_threshold``. Evidence that the rule needs and that is not there makes the verdict UNKNOWN;
-    so does any failure on the way, even where the rule could still decide.
+
+def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Calibration | None = None) -> Decision:
+    """Apply the rule.
+
+    A mismatch is, under rule ``f1``, an F1 below ``f1_threshold``, as FLIP's reward is used; under ``likelihood``, a
+    gain below ``gain_threshold``; under ``calibrated``, a score below the calibration's threshold or
+    ``score_threshold``. Evidence that the rule needs and that is not there makes the verdict UNKNOWN.
     """
-    if evidence.failure and (config.rule == "f1" or not evidence.failure.startswith("unparsable")):
-        return Decision(Outcome.UNKNOWN, evidence.failure)
-    if not content_words(episode.command):
-        return Decision(Outcome.UNKNOWN, f"the command has no words to compare: {episode.command[:80]!r}")
-    if config.rule == "f1":
-        return _by_f1(evidence, config.f1_threshold)
-    return _by_gain(evidence, config.gain_threshold)
-
-
-def _by_f1(evidence: Evidence, threshold: float) -> Decision:
-    if evidence.overlap is None:
-        return Decision(Outcome.UNKNOWN, "no instruction was inferred")
-    f1 = evidence.overlap.f1
-    if f1 < threshold:
-        return Decision(Outcome.MISMATCH, f"{_implied(evidence)} (F1 {f1:.2f}, below {threshold:.2f})")
-    return Decision(Outcome.MATCH, f"{_implied(evidence)} (F1 {f1:.2f}, at least {threshold:.2f})")
-
-
-def _by_gain(evidence: Evidence, threshold: float) -> Decision:
-    gain = evidence.gain
-    if gain is None:
-        return Decision(Outcome.UNKNOWN, "the likelihood of the command is not known under this prompt")
-    measured = f"{gain:+.2f} nats per token"
-    if gain < threshold:
-        return Decision(
-            Outcome.MISMATCH,
-            f"the log does not support the command ({measured}, below {threshold:.2f}); {_implied(evidence)}",
-        )
-    return Decision(
-        Outcome.MATCH,
-        f"the log supports the command ({measured}, at least {threshold:.2f}); {_implied(evidence)}",
-    )
-
-
-def _implied(evidence: Evidence) -> str:
-    """What the steps imply, and which words of the command that leaves out."""
-    if evidence.inferred is None or evidence.overlap is None:
-        return "no instruction was inferred"
-    missing = evidence.overlap.missing
-    without = f", without: {', '.join(missing)}" if missing else ""
-    return f'the steps imply "{evidence.inferred}"{without}'
+    rule = effective_rule(config, calibration)
+    score = calibration.score(evidence) if calibration else None
+    score_threshold = (config.score_threshold or calibration.threshold) if calibration else None
+    measures: dict[Rule, tuple[str, float | None, float]] = {
+        "f1": ("F1", evidence.overlap.f1 if evidence.overlap else None, config.f1_threshold),
+        "likelihood": ("gain", evidence.gain, config.gain_threshold),
+        "calibrated": ("score", score, score_threshold or 0.0),
+    }
+    name, value, threshold = measures[rule]
+    if evidence.failure and (rule == "f1" or not evidence.unparsable):
+        outcome, reason = Outcome.UNKNOWN, evidence.failure
+    elif not content_words(episode.command):
+        outcome, reason = Outcome.UNKNOWN, f"the command has no words to compare: {episode.command[:80]!r}"
+    elif value is None:
+        outcome, reason = Outcome.UNKNOWN, f"the {name} that rule {rule!r} needs is not known under this prompt"
+    elif value < threshold:
+        outcome = Outcome.MISMATCH
+        findings = "; ".join(explain(episode.command, episode.steps, evidence))
+        reason = f"{findings or 'the log does not support the command'} ({name} {value:.2f}, below {threshold:.2f})"
+    else:
+        outcome = Outcome.MATCH
+        implied = f'the steps imply "{evidence.inferred}"' if evidence.inferred else "the log supports the command"
+        reason = f"{implied} ({name} {value:.2f}, at least {threshold:.2f})"
+    return Decision(outcome, reason, rule, score, score_threshold)

@@ -15,6 +15,10 @@ class ConfigError(FlipEdgeError):
     """A configuration, prompt format or registry entry is unknown, ill-typed or out of range."""
 
 
+class CalibrationError(ConfigError):
+    """A calibration cannot be read, does not fit the model, or cannot be made from the runs that were given."""
+
+
 class ModelError(FlipEdgeError):
     """A model is unknown, missing, corrupt or cannot be loaded."""
 

@@ -17,11 +17,12 @@ from flip_edge.selfcheck import SelfCheck
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One run of an input file. Keys beyond these are allowed and left alone."""
+    """One run of an input file. Keys beyond these are allowed and left alone; ``outcome`` serves calibration."""
 
     command: str
     actions: list[str]
     id: str | int | float | None = None
+    outcome: str = "success"
 
 
 @dataclass

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 
 from flip_edge.backward import BackwardInference, Evidence, InferenceEngine
-from flip_edge.config import LIVE, Config
-from flip_edge.decision import Decision, Outcome, decide
+from flip_edge.calibration import find_calibration
+from flip_edge.config import LIVE, Config, Rule
+from flip_edge.decision import Decision, Outcome, decide, effective_rule
 from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError
 from flip_edge.models import resolve, verify
 from flip_edge.prompts import load_prompt, prompt_id
 from flip_edge.verdict import Verdict, verdict_of
+
+_log = logging.getLogger(__name__)
 
 
 class SelfCheck:
@@ -39,10 +43,19 @@ class SelfCheck:
         self._likelihood = prompt.supports_likelihood
         self.model_id, self._engine = ("given", engine) if engine else self._open()
         try:
-            self._backward = BackwardInference(self._engine, prompt, self._config.max_new_tokens)
+            self.calibration = find_calibration(self._config.calibration, self.model_id, self.prompt_id)
+            self._backward = BackwardInference(
+                self._engine, prompt, self._config.max_new_tokens, self._config.max_alternatives
+            )
         except BaseException:
             self._engine.close()
             raise
+        if self.rule != self._config.rule:
+            _log.warning(
+                "no calibration for model %s with prompt %s: rule 'likelihood' decides; flip-edge calibrate makes one",
+                self.model_id,
+                self.prompt_id,
+            )
 
     def _open(self) -> tuple[str, InferenceEngine]:
         from flip_edge.engine import Engine  # here, so that llama.cpp is loaded only where a model is
@@ -61,15 +74,20 @@ class SelfCheck:
 
     @staticmethod
     def _require_likelihood(config: Config, supported: bool) -> None:
-        if config.rule == "likelihood" and not supported:
+        if config.rule != "f1" and not supported:
             raise ConfigError(
-                f"rule 'likelihood' needs a completion prompt; prompt {config.prompt!r} answers in JSON: use rule 'f1'"
+                f"rule {config.rule!r} needs a completion prompt; {config.prompt!r} answers in JSON: use rule 'f1'"
             )
 
     @property
     def config(self) -> Config:
         """The settings in use."""
         return self._config
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that decides: the configured one, or ``likelihood`` where there is no calibration."""
+        return effective_rule(self._config, self.calibration)
 
     @property
     def gpu_offload_missing(self) -> bool:
@@ -93,17 +111,19 @@ class SelfCheck:
         """Check an episode; ``waited_s`` is the time it spent in a queue, for the record."""
         config = self._config
         started = time.perf_counter()
-        evidence = Evidence()
-        if problem := episode.problem():
-            decision = Decision(Outcome.UNKNOWN, problem)
-        else:
-            evidence = self._backward.observe(episode, config.deadline_s or None)
-            decision = decide(episode, evidence, config)
+        evidence = self.observe(episode)
+        decision = decide(episode, evidence, config, self.calibration)
         return self._verdict(episode, decision, evidence, waited_s, time.perf_counter() - started)
+
+    def observe(self, episode: Episode) -> Evidence:
+        """The evidence alone, undecided; empty, with the reason, for an episode that cannot be judged."""
+        if problem := episode.problem():
+            return Evidence(failure=problem)
+        return self._backward.observe(episode, self._config.deadline_s or None)
 
     def unknown(self, episode: Episode, reason: str, *, waited_s: float = 0.0) -> Verdict:
         """The verdict of a run that never reached the model, for example because the queue overflowed."""
-        return self._verdict(episode, Decision(Outcome.UNKNOWN, reason), Evidence(), waited_s, 0.0)
+        return self._verdict(episode, Decision(Outcome.UNKNOWN, reason, self.rule), Evidence(), waited_s, 0.0)
 
     def _verdict(
         self, episode: Episode, decision: Decision, evidence: Evidence, waited_s: float, computed_s: float
@@ -115,6 +135,7 @@ class SelfCheck:
             self._config,
             model_id=self.model_id,
             prompt_id=self.prompt_id,
+            calibration_id=self.calibration.id if self.calibration else None,
             waited_s=waited_s,
             computed_s=computed_s,
         )

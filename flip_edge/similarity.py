@@ -64,14 +64,19 @@ def compare(inferred: str, command: str) -> Overlap:
     Where the command is written in a script without spaces, FLIP's words would be whole sentences. There, and
     only there, every character of such a script counts as a word of its own (our extension, ``unit`` says so).
     """
-    if _UNSPACED.search(command):
+    if is_unspaced(command):
         return _overlap(_characters(inferred), _characters(command), "character")
     return _overlap(normalize(inferred).split(), normalize(command).split(), "word")
 
 
+def is_unspaced(text: str) -> bool:
+    """Whether ``text`` holds a script that is written without spaces between words."""
+    return bool(_UNSPACED.search(text))
+
+
 def content_words(text: str) -> list[str]:
     """The units that :func:`compare` would count in ``text``; empty for punctuation or articles alone."""
-    return _characters(text) if _UNSPACED.search(text) else normalize(text).split()
+    return _characters(text) if is_unspaced(text) else normalize(text).split()
 
 
 def _characters(text: str) -> list[str]:

@@ -26,7 +26,8 @@ class Verdict:
         f1_threshold, gain_threshold, rule: what the decision was made with.
         missing, unexpected: words of the command that the inferred instruction lacks, and the reverse.
         log_likelihood, log_likelihood_without_log, gain: of the command, in nats per token.
-        score: probability that command and behaviour match, in [0, 1]; None without a calibration.
+        score, score_threshold: probability that command and behaviour match, and what it is held against, in [0, 1];
+            None without a calibration.
         model_id, prompt_id, calibration_id: what computed it; None where there is none.
         waited_s, computed_s: seconds in the queue and at the model.
         tokens_reused, tokens_prefilled, tokens_generated: what it cost.
@@ -49,6 +50,7 @@ class Verdict:
     gain: float | None
     gain_threshold: float
     score: float | None
+    score_threshold: float | None
     rule: str
     model_id: str
     prompt_id: str
@@ -77,6 +79,7 @@ def verdict_of(
     *,
     model_id: str,
     prompt_id: str,
+    calibration_id: str | None = None,
     waited_s: float = 0.0,
     computed_s: float = 0.0,
 ) -> Verdict:
@@ -99,11 +102,12 @@ def verdict_of(
         log_likelihood_without_log=evidence.log_likelihood_without_log,
         gain=evidence.gain,
         gain_threshold=config.gain_threshold,
-        score=None,
-        rule=config.rule,
+        score=decision.score,
+        score_threshold=decision.score_threshold,
+        rule=decision.rule,
         model_id=model_id,
         prompt_id=prompt_id,
-        calibration_id=None,
+        calibration_id=calibration_id,
         waited_s=waited_s,
         computed_s=computed_s,
         tokens_reused=evidence.tokens_reused,

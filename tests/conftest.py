@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from flip_edge import Config, SelfCheck
 from flip_edge.engine import Generation
 from flip_edge.errors import CheckError, DownloadError
 from flip_edge.models import pull
-from flip_edge.prompts import Piece
+from flip_edge.prompts import Piece, Query
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Answer:
     text: str
     given_log: float
     without_log: float
+    rivals: dict[str, float]
     error: Exception | None
 
 
@@ -34,7 +36,7 @@ class FakeEngine:
     answers: deque[Answer] = field(default_factory=deque)
     prefix: list[Piece] = field(default_factory=list)
     logs: list[list[Piece]] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
+    weighed: list[list[str]] = field(default_factory=list)
     deadlines: list[float | None] = field(default_factory=list)
     primed: int = 0
     closed: bool = False
@@ -43,9 +45,16 @@ class FakeEngine:
     prefix_tokens: int = 100
 
     def enqueue(
-        self, text: str, *, given_log: float = -1.0, without_log: float = -3.0, error: Exception | None = None
+        self,
+        text: str,
+        *,
+        given_log: float = -1.0,
+        without_log: float = -3.0,
+        rivals: dict[str, float] | None = None,
+        error: Exception | None = None,
     ) -> None:
-        self.answers.append(Answer(text, given_log, without_log, error))
+        """The next check: what is inferred, and log-likelihoods in nats per token; ``rivals`` for other commands."""
+        self.answers.append(Answer(text, given_log, without_log, rivals or {}, error))
 
     def chat(self, messages: Sequence[tuple[str, str]]) -> str:
         return "".join(f"<|{role}|>{content}<|end|>" for role, content in messages) + "<|assistant|>"
@@ -62,10 +71,18 @@ class FakeEngine:
             raise self.answers.popleft().error  # type: ignore[misc]
         return sum(len(piece.text.split()) for piece in log)
 
-    def log_likelihoods(self, answer: str) -> tuple[np.ndarray, np.ndarray]:
-        self.commands.append(answer)
-        tokens = len(answer.split()) + 1
-        return np.full(tokens, self.answers[0].given_log), np.full(tokens, self.answers[0].without_log)
+    def log_likelihoods(self, queries: Sequence[Query]) -> list[np.ndarray]:
+        answer = self.answers[0]
+        self.weighed.append([query.text for query in queries])
+        found = []
+        for query in queries:
+            tokens = len(self.text_of(query.text))
+            value = answer.given_log if query.given_log else answer.without_log
+            found.append(np.full(tokens, answer.rivals.get(query.text.strip(), value)))
+        return found
+
+    def text_of(self, answer: str) -> list[str]:
+        return re.findall(r"\s*\S+|\s+$", answer)
 
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation:
         text = self.answers.popleft().text

@@ -28,6 +28,7 @@ def test_rule_f1(make_check: MakeCheck, engine: FakeEngine, inferred: str, thres
     assert verdict.outcome is outcome
     assert verdict.inferred == inferred
     assert f'"{inferred}"' in verdict.reason
+    assert verdict.rule == "f1"
     assert verdict.f1_threshold == threshold
 
 
@@ -38,7 +39,7 @@ def test_rule_likelihood(make_check: MakeCheck, engine: FakeEngine, gain: float,
     assert verdict.outcome is outcome
     assert verdict.gain == pytest.approx(gain)
     assert verdict.f1 == 0.0  # computed under every rule
-    assert f"{gain:+.2f} nats" in verdict.reason
+    assert f"gain {gain:.2f}" in verdict.reason
 
 
 def test_the_verdict_carries_what_led_to_it(check: SelfCheck, engine: FakeEngine) -> None:
@@ -50,7 +51,7 @@ def test_the_verdict_carries_what_led_to_it(check: SelfCheck, engine: FakeEngine
     assert verdict.unexpected == ("put", "down")
     assert (verdict.log_likelihood, verdict.log_likelihood_without_log, verdict.gain) == (-1.25, -3.5, 2.25)
     assert (verdict.model_id, verdict.prompt_id, verdict.rule) == ("given", "log-command/1", "likelihood")
-    assert verdict.score is None  # there is no calibration yet: no probability is made up
+    assert verdict.score is None  # there is no calibration for this engine: no probability is made up
     assert verdict.tokens_reused == 100
     assert verdict.computed_s > 0
     data = verdict.to_dict()

@@ -32,6 +32,14 @@ class Piece:
     control: bool = False
 
 
+@dataclass(frozen=True)
+class Query:
+    """An answer to weigh, after the log or, for comparison, where there is no log."""
+
+    text: str
+    given_log: bool = True
+
+
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A run and the command it fulfilled, shown to the model."""
 

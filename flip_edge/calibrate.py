@@ -1,0 +1,204 @@
+"""`flip-edge calibrate`: thresholds from a robot's own successful runs, and the score's weights from labelled ones."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from flip_edge.backward import Evidence
+from flip_edge.calibration import (
+    Calibration,
+    conformal_threshold,
+    features,
+    features_known,
+    find_calibration,
+    runs_needed,
+    save_calibration,
+    today,
+)
+from flip_edge.episode import Episode
+from flip_edge.errors import CalibrationError, InputError
+from flip_edge.score import parse_row
+from flip_edge.selfcheck import SelfCheck
+
+_RIDGE = 1e-3  # keeps weights finite where the classes separate
+SUCCESS, FAILURE = "success", "failure"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The evidence of one run and what is known of it.
+
+    Attributes:
+        evidence: from the check.
+        matches: whether the run fulfilled its command.
+        group: runs of one group are never on both sides of a split.
+    """
+
+    evidence: Evidence
+    matches: bool
+    group: str
+
+
+def fit_weights(found: npt.NDArray[np.float64], matches: npt.NDArray[np.bool_]) -> tuple[list[float], float]:
+    """Fit a logistic function with weights that are not negative, both classes counting alike.
+
+    Args:
+        found: features, shape (runs, features).
+        matches: labels, shape (runs,).
+
+    Returns:
+        The weights and the intercept.
+
+    Raises:
+        CalibrationError: a class is missing, or scipy is not installed.
+    """
+    if matches.all() or not matches.any():
+        raise CalibrationError("weights need successful and failed runs; these are all of one kind")
+    try:
+        from scipy.optimize import minimize
+    except ImportError:
+        raise CalibrationError("fitting weights needs scipy: pip install 'flip_edge[eval]'") from None
+    signs = np.where(matches, 1.0, -1.0)
+    shares = np.where(matches, 0.5 / matches.sum(), 0.5 / (~matches).sum())
+
+    def loss(parameters: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        margins = signs * (found @ parameters[:-1] + parameters[-1])
+        slope = -shares * signs / (1 + np.exp(np.clip(margins, -500, 500)))
+        gradient = np.append(slope @ found + 2 * _RIDGE * parameters[:-1], slope.sum())
+        value = float((shares * np.logaddexp(0, -margins)).sum() + _RIDGE * (parameters[:-1] ** 2).sum())
+        return value, gradient
+
+    bounds = [(0.0, None)] * found.shape[1] + [(None, None)]
+    best = minimize(loss, np.zeros(found.shape[1] + 1), jac=True, bounds=bounds, method="L-BFGS-B").x
+    return [float(weight) for weight in best[:-1]], float(best[-1])
+
+
+def calibrate(
+    samples: Sequence[Sample],
+    *,
+    id: str,
+    model_id: str,
+    prompt_id: str,
+    false_alarm_rate: float,
+    base: Calibration | None,
+    made_from: str,
+    seed: int = 0,
+) -> Calibration:
+    """Make a calibration.
+
+    With failed runs among the samples, weights are fitted on one half of the groups and the threshold is set on the
+    successful runs of the other half, which the weights have not seen. Without, the weights of ``base`` stay and all
+    runs set the threshold.
+
+    Raises:
+        CalibrationError: there are too few runs for the rate, or there is nothing to take weights from.
+    """
+    complete = [(sample, found) for sample in samples if (found := features(sample.evidence)) is not None]
+    names = features_known()
+    if all(sample.matches for sample, _ in complete):
+        if base is None:
+            raise CalibrationError(
+                f"there are no weights for {model_id} with {prompt_id}: give labelled runs, failures too"
+            )
+        weights, intercept, held_out = base.weights, base.intercept, complete
+    else:
+        groups = sorted({sample.group for sample, _ in complete})
+        random.Random(seed).shuffle(groups)
+        fitted = set(groups[: len(groups) // 2])
+        learned = [(sample, found) for sample, found in complete if sample.group in fitted]
+        held_out = [(sample, found) for sample, found in complete if sample.group not in fitted]
+        matrix = np.array([[found[name] for name in names] for _, found in learned])
+        fitted_weights, intercept = fit_weights(matrix, np.array([sample.matches for sample, _ in learned]))
+        weights = dict(zip(names, fitted_weights, strict=True))
+    draft = Calibration(
+        id=id,
+        model_id=model_id,
+        prompt_id=prompt_id,
+        weights=weights,
+        intercept=intercept,
+        threshold=0.0,
+        false_alarm_rate=false_alarm_rate,
+        runs=max(1, len(held_out)),
+        made_from=made_from,
+        made_on=today(),
+    )
+    scores = [draft.score_of(found) for sample, found in held_out if sample.matches]
+    threshold = conformal_threshold(scores, false_alarm_rate)
+    return msgspec.structs.replace(draft, threshold=threshold, runs=len(scores))
+
+
+def observe(check: SelfCheck, path: Path) -> list[Sample]:
+    """Check every run of a JSONL file; rows without an ``outcome`` are successful runs.
+
+    Raises:
+        InputError: a line is no run; the message names it.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    samples = []
+    for number, line in enumerate(tqdm(lines, unit="run", disable=None), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = parse_row(line)
+        except InputError as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        if row.outcome not in (SUCCESS, FAILURE):
+            raise InputError(f"{path}: line {number}: outcome is {row.outcome!r}, not {SUCCESS!r} or {FAILURE!r}")
+        evidence = check.observe(Episode.of(row.command, row.actions))
+        samples.append(Sample(evidence, row.outcome == SUCCESS, row.command))
+    return samples
+
+
+def suggested_thresholds(samples: Iterable[Sample], false_alarm_rate: float) -> dict[str, float]:
+    """Thresholds for the rules ``f1`` and ``likelihood`` at the same false-alarm rate."""
+    good = [sample.evidence for sample in samples if sample.matches]
+    f1 = [evidence.overlap.f1 for evidence in good if evidence.overlap]
+    gain = [evidence.gain for evidence in good if evidence.gain is not None]
+    return {
+        "f1_threshold": conformal_threshold(f1, false_alarm_rate),
+        "gain_threshold": conformal_threshold(gain, false_alarm_rate),
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what `flip-edge calibrate` takes, beyond the settings."""
+    parser.add_argument("runs", type=Path, metavar="GOOD_RUNS.jsonl", help="runs as for score; outcome may be given")
+    parser.add_argument(
+        "--false-alarm-rate", type=float, default=0.05, metavar="R", help="share of good runs alerted (default: 0.05)"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the calibration, YAML")
+
+
+def run(check: SelfCheck, arguments: argparse.Namespace) -> int:
+    """Carry out `flip-edge calibrate` and return its exit code."""
+    if not 0 < arguments.false_alarm_rate < 1:
+        raise CalibrationError(f"the false-alarm rate must lie between 0 and 1, not {arguments.false_alarm_rate}")
+    samples = observe(check, arguments.runs)
+    base = check.calibration or find_calibration("auto", check.model_id, check.prompt_id)
+    made = calibrate(
+        samples,
+        id=arguments.output.stem,
+        model_id=check.model_id,
+        prompt_id=check.prompt_id,
+        false_alarm_rate=arguments.false_alarm_rate,
+        base=base,
+        made_from=arguments.runs.name,
+    )
+    save_calibration(made, arguments.output)
+    print(f"{arguments.output}: score threshold {made.threshold:.3f} from {made.runs} successful runs")
+    print(f"(a rate of {made.false_alarm_rate:g} takes at least {runs_needed(made.false_alarm_rate)})")
+    for name, value in suggested_thresholds(samples, made.false_alarm_rate).items():
+        print(f"the same rate without a calibration: {name}: {value:.3f}")
+    return 0

@@ -1,0 +1,116 @@
+"""Other commands that the same log might fulfil: the command with one thing exchanged.
+
+A near miss is a run that fits such a command better than its own. What may be exchanged comes from the log (objects,
+places, colours, numbers that it mentions and the command does not) and from a list of opposites.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from flip_edge.lexicon import lexicon
+from flip_edge.support import Word, same_word, words_of
+
+_INFORMATION = 0.3  # nats from which a word of the command is worth exchanging
+_CANDIDATES = 4  # words of the log tried in one place
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A command that differs in one thing.
+
+    Attributes:
+        command: the whole text.
+        told, instead: what was exchanged for what.
+    """
+
+    command: str
+    told: str
+    instead: str
+
+
+def alternatives(command: str, words: Sequence[Word], steps: Sequence[str], limit: int) -> list[Alternative]:
+    """Commands that differ from ``command`` in one thing, the most telling first.
+
+    Args:
+        command: the command.
+        words: its words, as :func:`flip_edge.support.support` weighs them.
+        steps: the log.
+        limit: how many at most.
+    """
+    unique: dict[str, Alternative] = {}
+    sources: Iterable[Iterator[Alternative]] = (
+        _opposites(command, words),
+        _without_negation(command),
+        _roles(command, words),
+        _substitutes(command, words, steps),
+    )
+    for source in sources:
+        for alternative in source:
+            if alternative.command.lower() != command.lower():
+                unique.setdefault(alternative.command, alternative)
+    return list(unique.values())[:limit]
+
+
+def _exchange(command: str, told: str, instead: str) -> Alternative:
+    changed = re.sub(rf"(?<!\w){re.escape(told)}(?!\w)", lambda _: instead, command, count=1, flags=re.IGNORECASE)
+    return Alternative(changed, told, instead)
+
+
+def _opposites(command: str, words: Sequence[Word]) -> Iterator[Alternative]:
+    for word in words:
+        for one, other in lexicon().opposites:
+            if word.text in (one, other):
+                yield _exchange(command, word.text, other if word.text == one else one)
+
+
+def _without_negation(command: str) -> Iterator[Alternative]:
+    for negation in lexicon().negations:
+        if re.match(rf"{re.escape(negation)}\s", command, re.IGNORECASE):
+            yield Alternative(command[len(negation) :].strip(), negation, "")
+
+
+def _roles(command: str, words: Sequence[Word]) -> Iterator[Alternative]:
+    """The thing and the place exchanged, around the first relation between two words that carry information."""
+    heavy: Callable[[Word], bool] = lambda word: (  # noqa: E731
+        word.surprise >= _INFORMATION and word.text not in lexicon().closed_class
+    )
+    for place, word in enumerate(words):
+        before = [other.text for other in words[1:place] if heavy(other)]
+        after = [other.text for other in words[place + 1 :] if heavy(other)]
+        if word.text in lexicon().relations and before and after:
+            thing, other = before[-1], after[0]
+            if thing != other:
+                held = _exchange(command, thing, "\0").command
+                yield Alternative(_exchange(held, other, thing).command.replace("\0", other), thing, other)
+            return
+
+
+def _substitutes(command: str, words: Sequence[Word], steps: Sequence[str]) -> Iterator[Alternative]:
+    """Words that the log lacks, exchanged for words that it has; place by place in turn, the last steps first."""
+    spots = [
+        word.text
+        for position, word in enumerate(words)
+        if not word.found
+        and word.surprise >= _INFORMATION
+        and word.text not in lexicon().closed_class
+        and (position > 0 or word.text[0].isdigit())
+    ]
+    told = [word.text for word in words]
+    numbers: list[str] = []
+    names: list[str] = []
+    for step in reversed(steps):
+        for candidate in reversed(words_of(step)[1:]):
+            if any(same_word(candidate, word) for word in (*told, *numbers, *names)):
+                continue
+            if candidate[0].isdigit():
+                numbers.append(candidate)
+            elif len(candidate) > 2 and candidate not in lexicon().closed_class:
+                names.append(candidate)
+    for rank in range(_CANDIDATES):
+        for spot in spots:
+            pool = numbers if spot[0].isdigit() else names
+            if rank < len(pool):
+                yield _exchange(command, spot, pool[rank])

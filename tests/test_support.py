@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flip_edge.support import Support, mentions, same_word, support, unrecovered_failures
+
+
+def weigh(command: str, steps: list[str], surprise: dict[str, float] | None = None) -> Support:
+    pieces = [f" {word}" for word in command.split()] + ["\n"]
+    without = np.array([-(surprise or {}).get(piece.strip(), 1.0) for piece in pieces])
+    return support(steps, pieces, without / 2, without)
+
+
+def test_shares_count_information_and_not_words() -> None:
+    found = weigh("bring the mug", ["picked up a mug", "drove off"], {"bring": 1, "the": 0.5, "mug": 6, "": 9})
+    assert found.found == pytest.approx(6 / 7.5)
+    assert found.found_last == 0.0
+    assert [word.surprise for word in found.words] == [1, 0.5, 6]
+    assert [word.given_log for word in found.words] == [0.5, 0.25, 3]
+
+
+def test_a_word_cut_into_tokens_is_one_word() -> None:
+    pieces = [" pl", "ates", " 1", ".", "5", "\n"]
+    found = support(["washed the plate for 1.50 min"], pieces, -np.ones(6), -np.array([1, 2, 3, 4, 5, 6.0]))
+    assert [(word.text, word.surprise, word.found) for word in found.words] == [("plates", 3, True), ("1.5", 12, True)]
+
+
+@pytest.mark.parametrize(
+    ("word", "step", "expected"),
+    [
+        ("opened", "opens the door", True),
+        ("2", "drove 2.0 m", True),
+        ("1.5", "drove 15 m", False),
+        ("table", "went to coffeetable 1", True),
+        ("coffeetable", "went to the coffee table", True),
+        ("mug", "picked up the smuggled cup", False),  # too short to be looked for inside other words
+        ("blue", "picked up the red mug", False),
+        ("厨", "开到厨房", True),
+    ],
+)
+def test_mentions(word: str, step: str, expected: bool) -> None:
+    assert mentions([step], word) is expected
+
+
+def test_same_word() -> None:
+    assert same_word("washing", "washed")
+    assert same_word("2", "2.00")
+    assert not same_word("15", "1.5")
+
+
+@pytest.mark.parametrize(
+    ("steps", "left"),
+    [
+        (["picked up the mug"], []),
+        (["failed to pick up the mug"], [0]),
+        (["failed to pick up the mug: it slipped", "picked up the mug"], []),
+        (["failed to pick up the mug", "picked up the plate"], [0]),
+        (["failed to pick up the mug", "failed again to pick up the mug"], [0, 1]),
+        (["could not open the door", "opened the window", "opened the door"], []),
+        (["navigate(dock) -> ABORTED"], [0]),
+        (["the goal was rejected"], [0]),
+        (["placed the failsafe key"], []),
+        (["opened the canister"], []),
+    ],
+)
+def test_failures_that_no_later_step_made_good(steps: list[str], left: list[int]) -> None:
+    assert unrecovered_failures(steps) == tuple(steps[number] for number in left)
+
+
+@given(st.text(max_size=40), st.lists(st.text(max_size=40), max_size=4))
+def test_any_text_gives_shares(command: str, steps: list[str]) -> None:
+    found = weigh(command, steps)
+    assert 0 <= found.found_last <= found.found + 1e-9 <= 1 + 2e-9
+    if steps and command:
+        assert weigh(command, [command]).found == pytest.approx(1.0 if found.words else 0.0)
