@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticArray
 from flip_edge_msgs.msg import Command, MismatchAlert, Verdict
@@ -62,7 +63,7 @@ class Row:
         return {**asdict(self), "right": self.right}
 
 
-class Console(Node):  # type: ignore[misc]  # rclpy's types are not complete on every distribution
+class Console(Node):
     """Plays episodes one after the other and gathers what is published about each."""
 
     def __init__(self) -> None:
@@ -111,7 +112,7 @@ class Console(Node):  # type: ignore[misc]  # rclpy's types are not complete on 
             message = Command(command_id=episode.id, text=episode.command)
             message.header.stamp = self.get_clock().now().to_msg()
             self._commands.publish(message)
-            if not self._spin(lambda id=episode.id: self._is_complete(id), EPISODE_TIMEOUT_S, alive):
+            if not self._spin(partial(self._is_complete, episode.id), EPISODE_TIMEOUT_S, alive):
                 lacking = [
                     name
                     for name, heard in (("verdict", self._verdicts), ("outcome", self._reached))

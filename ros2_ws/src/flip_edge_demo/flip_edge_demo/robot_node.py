@@ -22,7 +22,7 @@ from flip_edge_demo.episodes import DemoEpisode, load_episodes
 from flip_edge_demo.robot import DemoRobot
 
 
-class RobotNode(Node):  # type: ignore[misc]  # rclpy's types are not complete on every distribution
+class RobotNode(Node):
     """Runs one episode after the other in a thread of its own, which alone touches the simulator."""
 
     def __init__(self) -> None:
