@@ -14,10 +14,8 @@ import collections
 import ctypes
 import logging
 import os
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,25 +29,17 @@ os.environ.setdefault("GGML_NO_BACKTRACE", "1")
 import llama_cpp
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 
-from flip_edge.errors import (
-    CancelledError,
-    CheckError,
-    ConfigError,
-    ContextOverflowError,
-    DeadlineError,
-    ModelError,
-)
+from flip_edge.errors import CheckError, ConfigError, ContextOverflowError, ModelError
 from flip_edge.prompts import Piece, Query
+from flip_edge.stopping import StopSwitch
 
-_PREFIX, _BLANK, _LOG, _WORK = (
-    0,
-    1,
-    2,
-    3,
-)  # sequences: fixed prefix, prefix without a log, this run's log, scratch
+# Sequences: the fixed prefix, the prefix without a log, this run's log, and from there on scratch.
+_PREFIX, _BLANK, _LOG, _WORK = 0, 1, 2, 3
 _PARALLEL = 16  # answers weighed in one batch
 _SEQUENCES = _WORK + _PARALLEL
 _BATCH = 512
+
+_Beginning = tuple[int, tuple[int, ...]]  # the sequence that an answer continues, and its first tokens
 
 _log = logging.getLogger("flip_edge.llama")
 _complaints: collections.deque[str] = collections.deque(maxlen=8)
@@ -146,11 +136,8 @@ class Engine:
         self._open_batch()
         self._length = [0] * _SEQUENCES
         self._rows: dict[int, _Row] = {}
-        self._stop = ctypes.create_string_buffer(2)
-        self._stop_lock = threading.Lock()
-        self._interrupted = False
-        self._limit = 0
-        llama_cpp.llama_set_abort_callback(self._ctx, _STRLEN, ctypes.addressof(self._stop))
+        self._switch = StopSwitch()
+        llama_cpp.llama_set_abort_callback(self._ctx, _STRLEN, self._switch.address)
 
     # --- loading and freeing
 
@@ -329,20 +316,24 @@ class Engine:
 
     def _weigh(self, answers: Sequence[Sequence[int]], bases: Sequence[int]) -> list[list[float]]:
         # Answers that begin alike share their beginning: a token is decoded once, for all sequences it belongs to.
-        nodes: dict[tuple[int, tuple[int, ...]], list[int]] = {}
+        sharers: dict[_Beginning, list[int]] = {}
+        following: dict[_Beginning, set[int]] = {}
         for column, (base, answer) in enumerate(zip(bases, answers, strict=True)):
-            for end in range(1, len(answer)):  # after an answer's last token nothing is asked
-                nodes.setdefault((base, tuple(answer[:end])), []).append(_WORK + column)
-        self._require(len(nodes))
-        found = {(base, ()): self._row(base) for base in set(bases)}
-        following: dict[tuple[int, tuple[int, ...]], set[int]] = {}
-        for base, answer in zip(bases, answers, strict=True):
-            for end in range(len(answer)):
-                following.setdefault((base, tuple(answer[:end])), set()).add(answer[end])
-        values = {
-            (key, token): self._log_probability(row, token) for key, row in found.items() for token in following[key]
-        }
-        entries = list(nodes.items())
+            for end, token in enumerate(answer):
+                beginning = (base, tuple(answer[:end]))
+                following.setdefault(beginning, set()).add(token)
+                if end:
+                    sharers.setdefault(beginning, []).append(_WORK + column)
+        self._require(len(sharers))
+        values: dict[tuple[_Beginning, int], float] = {}
+
+        def take(beginning: _Beginning, row: _Row) -> None:
+            for token in following[beginning]:
+                values[beginning, token] = self._log_probability(row, token)
+
+        for base in set(bases):
+            take((base, ()), self._row(base))
+        entries = list(sharers.items())
         try:
             for column, base in enumerate(bases):
                 self._fork(base, _WORK + column)
@@ -354,14 +345,13 @@ class Engine:
                         for (base, begun), sequences in chunk
                     ]
                 )
-                for index, (key, _) in enumerate(chunk):
-                    row = self._logits(index)
-                    values.update({(key, token): self._log_probability(row, token) for token in following[key]})
+                for index, (beginning, _) in enumerate(chunk):
+                    take(beginning, self._logits(index))
         finally:
             for column in range(len(bases)):
                 self._drop(_WORK + column)
         return [
-            [values[(base, tuple(answer[:end])), answer[end]] for end in range(len(answer))]
+            [values[(base, tuple(answer[:end])), token] for end, token in enumerate(answer)]
             for base, answer in zip(bases, answers, strict=True)
         ]
 
@@ -423,7 +413,7 @@ class Engine:
 
     def _decode(self, entries: Sequence[_Entry]) -> None:
         """Decode at most one batch of entries."""
-        self._raise_if_stopped()
+        self._switch.raise_if_stopped()
         batch = self._batch
         for index, entry in enumerate(entries):
             self._tokens[index] = entry.token
@@ -435,7 +425,7 @@ class Engine:
         batch.n_tokens = len(entries)
         code = llama_cpp.llama_decode(self._ctx, batch)
         if code == 2:
-            self._raise_if_stopped()
+            self._switch.raise_if_stopped()
         if code == 1:
             raise ContextOverflowError(f"context overflow: no free cells among {self.n_ctx}; raise n_ctx")
         if code != 0:
@@ -460,60 +450,18 @@ class Engine:
 
     # --- stopping
 
-    @contextmanager
-    def deadline(self, seconds: float | None) -> Iterator[None]:
+    def deadline(self, seconds: float | None) -> AbstractContextManager[None]:
         """Bound everything inside to ``seconds`` of wall time; None for no bound.
 
-        Raises:
-            DeadlineError: the time was over; the sequences of the run are dropped, the prefix is kept.
-            CancelledError: :meth:`interrupt` was called.
+        Inside, DeadlineError is raised when the time is over, and CancelledError after :meth:`interrupt`. What was
+        read of the run is dropped, the prefix is kept.
         """
-        with self._stop_lock:
-            self._limit += 1
-            limit = self._limit
-            self._seconds = seconds
-            self._expires = None if seconds is None else time.monotonic() + seconds
-            self._stop[0] = b"\1" if self._interrupted else b"\0"
-
-        def expire() -> None:
-            with self._stop_lock:
-                if self._limit == limit:
-                    self._stop[0] = b"\1"
-
-        timer = threading.Timer(seconds, expire) if seconds is not None else None
-        if timer:
-            timer.daemon = True
-            timer.start()
-        try:
-            yield
-        finally:
-            if timer:
-                timer.cancel()
-            with self._stop_lock:
-                self._limit += 1
-                self._expires = None
-                self._stop[0] = b"\1" if self._interrupted else b"\0"
+        return self._switch.deadline(seconds)
 
     def interrupt(self) -> None:
         """Stop the check that runs and refuse others until :meth:`resume`. From any thread."""
-        with self._stop_lock:
-            self._interrupted = True
-            self._stop[0] = b"\1"
+        self._switch.interrupt()
 
     def resume(self) -> None:
         """Allow checks again after :meth:`interrupt`."""
-        with self._stop_lock:
-            self._interrupted = False
-            self._stop[0] = b"\0"
-
-    _seconds: float | None = None
-    _expires: float | None = None
-
-    def _raise_if_stopped(self) -> None:
-        # The clock is looked at too: on a GPU the abort callback is never asked.
-        expired = self._expires is not None and time.monotonic() >= self._expires
-        if self._stop[0] == b"\0" and not expired:
-            return
-        if self._interrupted:
-            raise CancelledError("cancelled: the check was interrupted")
-        raise DeadlineError(f"deadline passed: the check took longer than {self._seconds} s")
+        self._switch.resume()

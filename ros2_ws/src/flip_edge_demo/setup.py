@@ -12,7 +12,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=[NAME],
-    package_data={NAME: ["data/*.yaml"]},
+    package_data={NAME: ["data/*.yaml", "data/*.jsonl"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from flip_edge.errors import FlipEdgeError
+from flip_edge import Config
+from flip_edge.errors import CalibrationError, FlipEdgeError
+from flip_edge_demo.commission import commission
 
 NAMESPACE = "/flip_edge_demo"
 _STOP_GRACE_S = 10.0
@@ -87,6 +89,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
 
 
+def _commissioned(config: Config, folder: Path, tell: Callable[[str], None]) -> dict[str, str]:
+    """Calibrate on the robot's good runs; the settings that use it, none where the model has no weights for it."""
+    path = folder / "calibration.yaml"
+    try:
+        tell(commission(config, path))
+    except CalibrationError as error:
+        tell(f"not calibrated: {error}")
+        return {}
+    return {"calibration": str(path)}
+
+
 def _run(arguments: argparse.Namespace, folder: Path) -> int:
     # After _isolate: rclpy reads its environment when it is imported and initialised.
     import rclpy
@@ -96,13 +109,14 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
     from flip_edge_demo.episodes import load_episodes
     from flip_edge_demo.table import LiveTable
 
-    episodes = load_episodes()
-    settings = [
-        part for name in ("rule", "model") if (value := getattr(arguments, name)) for part in ("-p", f"{name}:={value}")
-    ]
+    table = LiveTable()
+    settings = {name: value for name in ("rule", "model") if (value := getattr(arguments, name))}
+    if "rule" not in settings:
+        settings |= _commissioned(Config().replace(**settings), folder, table.console.print)
+    parameters = [part for name, value in settings.items() for part in ("-p", f"{name}:={value}")]
     with ExitStack() as stack:
         processes = [
-            Process("self-check", "flip_edge_ros", settings, folder),
+            Process("self-check", "flip_edge_ros", parameters, folder),
             Process("robot", "flip_edge_demo.robot_node", ["-p", f"speed:={arguments.speed:f}"], folder),
         ]
         for process in processes:
@@ -116,11 +130,10 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
             for process in processes:
                 process.raise_if_dead()
 
-        table = LiveTable()
         table.console.print("starting a robot and a self-check, two processes over ROS 2 ...")
         console.wait_until_ready(alive)
         rows = []
-        for row in console.play(episodes, alive):
+        for row in console.play(load_episodes(), alive):
             table.add(row)
             rows.append(row)
         table.summarise(rows)

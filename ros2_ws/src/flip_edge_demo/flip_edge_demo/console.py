@@ -35,7 +35,7 @@ class Row:
     Attributes:
         id, kind, command: of the episode.
         done: what the robot said it did.
-        inferred, f1, gain, verdict, reason, seconds: from the self-check's verdict; None for figures it lacks.
+        inferred, f1, score, verdict, reason, seconds: from the self-check's verdict; None for figures it lacks.
         alerted: whether an alert was raised for it.
         reached: whether the goal held in the simulator when the robot had stopped.
     """
@@ -46,7 +46,7 @@ class Row:
     done: tuple[str, ...]
     inferred: str
     f1: float | None
-    gain: float | None
+    score: float | None
     verdict: str
     reason: str
     seconds: float
@@ -136,7 +136,7 @@ class Console(Node):
             done=tuple(verdict.steps),
             inferred=verdict.inferred_instruction,
             f1=_figure(verdict.f1),
-            gain=_figure(verdict.gain),
+            score=_figure(verdict.score),
             verdict=OUTCOMES[verdict.verdict],
             reason=verdict.reason,
             seconds=verdict.waited_s + verdict.computed_s,

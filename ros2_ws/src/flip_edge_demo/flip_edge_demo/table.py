@@ -17,12 +17,12 @@ _COLUMNS = (
     ("did", 7),
     ("which implies", 4),
     ("F1", 0),
-    ("gain", 0),
+    ("score", 0),
     ("verdict", 0),
     ("why", 6),
     ("true", 0),
 )
-_FIXED = {"F1": 4, "gain": 5, "verdict": 8, "true": 13}
+_FIXED = {"F1": 4, "score": 5, "verdict": 8, "true": 13}
 
 
 class LiveTable:
@@ -47,7 +47,7 @@ class LiveTable:
             "; ".join(row.done),
             row.inferred or "-",
             _number(row.f1, ".2f"),
-            _number(row.gain, "+.2f"),
+            _number(row.score, ".2f"),
             Text(row.verdict, style=_style(row)),
             row.reason,
             Text(

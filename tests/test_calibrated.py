@@ -1,0 +1,186 @@
+"""The calibrated rule end to end, on the scripted engine: score, threshold, reasons, and making a calibration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from conftest import FakeEngine
+
+from flip_edge import Outcome, SelfCheck
+from flip_edge.calibrate import Sample, calibrate, fit_weights, observe
+from flip_edge.calibration import Calibration, load_calibration, save_calibration
+from flip_edge.errors import CalibrationError, ConfigError, InputError
+
+MakeCheck = Callable[..., SelfCheck]
+COMMAND = "put the red mug on the desk"
+RUN = ["drove to the desk", "put the red mug on the desk"]
+
+CALIBRATION = Calibration(
+    id="lab",
+    model_id="given",
+    prompt_id="log-command/1",
+    weights={"explained": 4.0, "contrast": 4.0, "no_failure": 2.0},
+    intercept=-7.0,
+    threshold=0.5,
+    false_alarm_rate=0.05,
+    runs=40,
+)
+
+
+@pytest.fixture
+def calibrated(tmp_path: Path, make_check: MakeCheck) -> SelfCheck:
+    save_calibration(CALIBRATION, tmp_path / "lab.yaml")
+    return make_check(rule="calibrated", calibration=str(tmp_path / "lab.yaml"))
+
+
+def test_a_supported_command_matches(calibrated: SelfCheck, engine: FakeEngine) -> None:
+    engine.enqueue(COMMAND, given_log=-1, without_log=-4)
+    verdict = calibrated(COMMAND, RUN)
+    assert verdict.outcome is Outcome.MATCH
+    assert verdict.rule == "calibrated"
+    assert verdict.score == pytest.approx(1 / (1 + np.exp(-(0.75 * 4 + 4 + 2 - 7))))
+    assert (verdict.score_threshold, verdict.calibration_id) == (0.5, "lab")
+
+
+def test_a_near_miss_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None:
+    rivals = {"put the blue mug on the desk": -0.1}
+    engine.enqueue("put the blue mug on the desk", given_log=-3, without_log=-4, rivals=rivals)
+    verdict = calibrated(COMMAND, ["drove to the desk", "put the blue mug on the desk"])
+    assert verdict.outcome is Outcome.MISMATCH
+    assert "'red' was commanded, 'blue' was done" in verdict.reason
+    assert 'the steps imply "put the blue mug on the desk"' in verdict.reason
+
+
+def test_what_the_run_never_mentions_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None:
+    engine.enqueue("charge the robot", given_log=-4, without_log=-4)
+    verdict = calibrated("bring the mug to the sink", ["drove to the dock", "docked"])
+    assert verdict.outcome is Outcome.MISMATCH
+    assert "the run never mentions" in verdict.reason
+    assert "mug" in verdict.reason
+    assert "sink" in verdict.reason
+
+
+def test_a_reported_failure_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None:
+    engine.enqueue(COMMAND, given_log=-2.8, without_log=-4)
+    engine.enqueue(COMMAND, given_log=-2.8, without_log=-4)
+    failed = "failed to put the red mug on the desk: no free place was found"
+    verdict = calibrated(COMMAND, ["drove to the desk", failed])
+    assert verdict.outcome is Outcome.MISMATCH
+    assert f'the run reports: "{failed}"' in verdict.reason
+    retried = calibrated(COMMAND, ["drove to the desk", failed, "put the red mug on the desk"])
+    assert retried.outcome is Outcome.MATCH
+
+
+def test_the_threshold_can_be_set(calibrated: SelfCheck, engine: FakeEngine) -> None:
+    calibrated.reconfigure(calibrated.config.replace(score_threshold=0.999))
+    engine.enqueue(COMMAND, given_log=-1, without_log=-4)
+    verdict = calibrated(COMMAND, RUN)
+    assert (verdict.outcome, verdict.score_threshold) == (Outcome.MISMATCH, 0.999)
+
+
+def test_without_a_calibration_the_likelihood_decides_and_the_verdict_says_so(
+    make_check: MakeCheck, engine: FakeEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    check = make_check(rule="calibrated")
+    assert "no calibration for model given" in caplog.text
+    engine.enqueue(COMMAND, given_log=-1, without_log=-4)
+    verdict = check(COMMAND, RUN)
+    assert (verdict.outcome, verdict.rule, verdict.score) == (Outcome.MATCH, "likelihood", None)
+
+
+def test_a_named_calibration_that_does_not_fit_is_an_error(
+    tmp_path: Path, make_check: MakeCheck, engine: FakeEngine
+) -> None:
+    save_calibration(msgspec.structs.replace(CALIBRATION, model_id="other"), tmp_path / "other.yaml")
+    with pytest.raises(ConfigError, match="made with model 'other' and does not fit 'given'"):
+        make_check(calibration=str(tmp_path / "other.yaml"))
+    assert engine.closed
+
+
+def write_runs(path: Path, outcomes: list[str]) -> Path:
+    rows = [
+        {"id": number, "command": f"go to place {number}", "actions": ["went"], "outcome": outcome}
+        for number, outcome in enumerate(outcomes)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def enqueue_runs(engine: FakeEngine, outcomes: list[str]) -> None:
+    source = np.random.default_rng(0)
+    for outcome in outcomes:
+        explained = source.normal(0.7 if outcome == "success" else 0.1, 0.1)
+        engine.enqueue("x", given_log=-4 * (1 - explained), without_log=-4)
+
+
+def samples(check: SelfCheck, engine: FakeEngine, tmp_path: Path, outcomes: list[str]) -> list[Sample]:
+    enqueue_runs(engine, outcomes)
+    return observe(check, write_runs(tmp_path / "runs.jsonl", outcomes))
+
+
+def made(found: list[Sample], base: Calibration | None) -> Calibration:
+    return calibrate(
+        found, id="mine", model_id="given", prompt_id="log-command/1", false_alarm_rate=0.05, base=base, made_from="t"
+    )
+
+
+def test_good_runs_alone_set_the_threshold(check: SelfCheck, engine: FakeEngine, tmp_path: Path) -> None:
+    found = samples(check, engine, tmp_path, ["success"] * 40)
+    calibration = made(found, CALIBRATION)
+    assert calibration.weights == CALIBRATION.weights
+    below = [CALIBRATION.score(sample.evidence) < calibration.threshold for sample in found]  # type: ignore[operator]
+    assert sum(below) == 1  # floor(0.05 * 41) = 2: the second smallest score is the threshold
+    assert calibration.runs == 40
+
+
+def test_too_few_good_runs_say_how_many_it_takes(check: SelfCheck, engine: FakeEngine, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match="it takes at least 19"):
+        made(samples(check, engine, tmp_path, ["success"] * 18), CALIBRATION)
+
+
+def test_good_runs_alone_need_weights_to_start_from(check: SelfCheck, engine: FakeEngine, tmp_path: Path) -> None:
+    with pytest.raises(CalibrationError, match="give labelled runs, failures too"):
+        made(samples(check, engine, tmp_path, ["success"] * 40), None)
+
+
+def test_labelled_runs_fit_weights(check: SelfCheck, engine: FakeEngine, tmp_path: Path) -> None:
+    pytest.importorskip("scipy")
+    found = samples(check, engine, tmp_path, ["success", "failure"] * 80)
+    calibration = made(found, None)
+    assert calibration.weights["explained"] > 0
+    assert min(calibration.weights.values()) >= 0
+    scores = [(calibration.score(sample.evidence) or 0.0) >= calibration.threshold for sample in found]
+    right = [passed == sample.matches for passed, sample in zip(scores, found, strict=True)]
+    assert np.mean(right) > 0.9
+
+
+def test_fitted_weights_are_not_negative_and_separate() -> None:
+    pytest.importorskip("scipy")
+    source = np.random.default_rng(1)
+    matches = source.random(400) < 0.5
+    useful = source.normal(matches * 1.0, 0.5)
+    misleading = source.normal(matches * -1.0, 0.5)
+    weights, _ = fit_weights(np.column_stack([useful, misleading]), matches)
+    assert weights[0] > 1
+    assert weights[1] == 0
+
+
+def test_a_bad_line_is_named(check: SelfCheck, tmp_path: Path) -> None:
+    path = tmp_path / "runs.jsonl"
+    path.write_text('{"command": "go", "actions": ["went"], "outcome": "maybe"}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="line 1: outcome is 'maybe'"):
+        observe(check, path)
+
+
+def test_the_calibration_that_ships_fits_the_default_model() -> None:
+    from flip_edge.calibration import calibrations_dir
+    from flip_edge.models import list_models
+
+    default = next(row.id for row in list_models() if row.default)
+    shipped = [load_calibration(path) for path in calibrations_dir().glob("*.yaml")]
+    assert default in {calibration.model_id for calibration in shipped}
