@@ -1,0 +1,311 @@
+"""The thread that owns the model: order, the bounded queue, and one verdict for every episode, whatever happens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from conftest import FakeEngine
+
+from flip_edge import Config, Episode, Outcome, SelfCheck, Verdict
+from flip_edge.backward import BackwardInference
+from flip_edge.errors import CancelledError
+from flip_edge.worker import Worker
+
+LONG = 20.0  # seconds that only a hanging test waits
+
+
+class GatedEngine(FakeEngine):
+    """Matches everything; each log is read only when the gate is open, and an interrupt opens it like the real one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.reading = threading.Event()
+        self._stopped = threading.Event()
+
+    def read(self, log: object) -> int:
+        self.reading.set()
+        while not self.gate.wait(0.002):
+            if self._stopped.is_set():
+                raise CancelledError("cancelled: the check was interrupted")
+        self.answers.clear()
+        self.enqueue("go there", given_log=0.0, without_log=-3.0)
+        return 1
+
+    def interrupt(self) -> None:
+        super().interrupt()
+        self._stopped.set()
+
+    def resume(self) -> None:
+        super().resume()
+        self._stopped.clear()
+
+
+class Inbox:
+    """Collects verdicts in the order in which they come."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[Verdict] = []
+        self._came = threading.Condition()
+
+    def __call__(self, verdict: Verdict) -> None:
+        with self._came:
+            self.verdicts.append(verdict)
+            self._came.notify_all()
+
+    def wait_for(self, count: int) -> list[Verdict]:
+        with self._came:
+            assert self._came.wait_for(lambda: len(self.verdicts) >= count, LONG), f"{len(self.verdicts)} of {count}"
+            return list(self.verdicts)
+
+    @property
+    def ids(self) -> list[str]:
+        return [verdict.command_id for verdict in self.verdicts]
+
+
+@pytest.fixture
+def engine() -> GatedEngine:
+    return GatedEngine()
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+def start(engine: GatedEngine) -> Iterator[Callable[[int], Worker]]:
+    workers: list[Worker] = []
+
+    def started(queue_size: int) -> Worker:
+        workers.append(Worker(SelfCheck(Config(), engine=engine), queue_size))
+        return workers[-1]
+
+    yield started
+    for worker in workers:
+        worker.stop()
+
+
+def episode(id: object) -> Episode:
+    return Episode("go there", ("went there",), str(id))
+
+
+def busy(worker: Worker, engine: GatedEngine, inbox: Inbox) -> None:
+    """Give the worker a first episode, and return when it is at the model with it."""
+    worker.submit(episode("first"), inbox)
+    assert engine.reading.wait(LONG)
+
+
+def test_verdicts_come_in_the_order_of_the_episodes(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    engine.gate.set()
+    worker = start(1000)
+    for number in range(100):
+        worker.submit(episode(number), inbox)
+    verdicts = inbox.wait_for(100)
+    assert inbox.ids == [str(number) for number in range(100)]
+    assert {verdict.outcome for verdict in verdicts} == {Outcome.MATCH}
+    assert worker.dropped == 0
+
+
+def test_submit_returns_at_once_while_the_model_is_busy(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    worker = start(4)
+    busy(worker, engine, inbox)
+    started = time.monotonic()
+    for number in range(1000):
+        worker.submit(episode(number), inbox)
+    assert time.monotonic() - started < 5  # the model never answered
+    assert worker.waiting == 4
+
+
+def test_a_full_queue_drops_its_oldest_and_says_so(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    worker = start(3)
+    busy(worker, engine, inbox)
+    for number in range(1, 8):
+        worker.submit(episode(number), inbox)
+    assert inbox.ids == ["1", "2", "3", "4"]
+    for verdict in inbox.verdicts:
+        assert verdict.outcome is Outcome.UNKNOWN
+        assert verdict.reason == "queue overflow: 3 newer runs were waiting for the model"
+        assert verdict.waited_s >= 0
+        assert (verdict.command, verdict.steps) == ("go there", ("went there",))
+    assert (worker.dropped, worker.waiting) == (4, 3)
+    engine.gate.set()
+    inbox.wait_for(8)
+    assert inbox.ids == ["1", "2", "3", "4", "first", "5", "6", "7"]
+    assert {verdict.outcome for verdict in inbox.verdicts[4:]} == {Outcome.MATCH}
+
+
+def test_the_time_in_the_queue_is_told_apart_from_the_time_at_the_model(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    worker = start(3)
+    busy(worker, engine, inbox)
+    worker.submit(episode("second"), inbox)
+    time.sleep(0.1)
+    engine.gate.set()
+    first, second = inbox.wait_for(2)
+    assert first.computed_s >= 0.1
+    assert second.waited_s >= 0.1
+    assert second.computed_s < 0.1
+
+
+def test_a_smaller_queue_at_run_time_holds_from_the_next_episode_on(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    worker = start(10)
+    busy(worker, engine, inbox)
+    for number in range(10):
+        worker.submit(episode(number), inbox)
+    worker.queue_size = 2
+    worker.submit(episode(10), inbox)
+    assert inbox.ids == [str(number) for number in range(9)]
+    assert (worker.waiting, worker.dropped) == (2, 9)
+    assert {verdict.reason for verdict in inbox.verdicts} == {"queue overflow: 2 newer runs were waiting for the model"}
+    engine.gate.set()
+    inbox.wait_for(12)
+    assert inbox.ids[9:] == ["first", "9", "10"]
+
+
+def test_a_larger_queue_at_run_time_holds_more(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    worker = start(1)
+    busy(worker, engine, inbox)
+    worker.queue_size = 3
+    for number in range(3):
+        worker.submit(episode(number), inbox)
+    assert (worker.waiting, worker.dropped) == (3, 0)
+
+
+def test_a_check_that_fails_in_an_unforeseen_way_is_unknown_and_the_next_one_works(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observe, failures = BackwardInference.observe, iter([ZeroDivisionError("by zero"), KeyError("x"), None])
+
+    def failing(self: BackwardInference, *arguments: object) -> object:
+        if failure := next(failures):
+            raise failure
+        return observe(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BackwardInference, "observe", failing)
+    engine.gate.set()
+    worker = start(10)
+    for number in range(3):
+        worker.submit(episode(number), inbox)
+    first, second, third = inbox.wait_for(3)
+    assert (first.outcome, first.reason) == (Outcome.UNKNOWN, "internal error: ZeroDivisionError: by zero")
+    assert (second.outcome, second.reason) == (Outcome.UNKNOWN, "internal error: KeyError: 'x'")
+    assert third.outcome is Outcome.MATCH
+    assert (first.command_id, first.steps) == ("0", ("went there",))
+
+
+def test_stop_interrupts_the_check_that_runs_and_answers_for_all_that_wait(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    worker = start(10)
+    busy(worker, engine, inbox)
+    for number in range(3):
+        worker.submit(episode(number), inbox)
+    started = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - started < 5
+    assert inbox.ids == ["first", "0", "1", "2"]  # all there when stop returns
+    assert {verdict.outcome for verdict in inbox.verdicts} == {Outcome.UNKNOWN}
+    assert inbox.verdicts[0].reason == "cancelled: the check was interrupted"
+    assert {verdict.reason for verdict in inbox.verdicts[1:]} == {
+        "stopped: the monitor stopped before this run was checked"
+    }
+    assert worker.waiting == 0
+
+
+def test_after_stop_the_self_check_can_be_used_again(engine: GatedEngine, inbox: Inbox) -> None:
+    check = SelfCheck(Config(), engine=engine)
+    worker = Worker(check, 3)
+    busy(worker, engine, inbox)
+    worker.stop()
+    assert not engine.interrupted
+    engine.gate.set()
+    assert check.check(episode("here")).outcome is Outcome.MATCH
+    second = Worker(check, 3)
+    second.submit(episode("there"), inbox)
+    assert inbox.wait_for(2)[1].outcome is Outcome.MATCH
+    second.stop()
+
+
+def test_submit_after_stop_is_unknown_at_once(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    worker = start(3)
+    worker.stop()
+    worker.submit(episode("late"), inbox)
+    (verdict,) = inbox.verdicts
+    assert (verdict.outcome, verdict.command_id) == (Outcome.UNKNOWN, "late")
+    assert verdict.reason == "stopped: the monitor is not active"
+
+
+def test_stopping_twice_and_from_two_threads_is_fine(
+    start: Callable[[int], Worker], engine: GatedEngine, inbox: Inbox
+) -> None:
+    worker = start(3)
+    busy(worker, engine, inbox)
+    threads = [threading.Thread(target=worker.stop) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+        assert not thread.is_alive()
+    worker.stop()
+    assert inbox.ids == ["first"]
+
+
+def test_an_idle_worker_stops_at_once_and_leaves_no_thread(engine: GatedEngine) -> None:
+    before = threading.active_count()
+    worker = Worker(SelfCheck(Config(), engine=engine), 3)
+    worker.stop()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_episode_gets_one_verdict_under_concurrent_submitters_and_a_stop(engine: GatedEngine, seed: int) -> None:
+    engine.gate.set()
+    check = SelfCheck(Config(), engine=engine)
+    worker = Worker(check, queue_size=1 + seed % 4)
+    inbox = Inbox()
+    submitters, each = 4, 50
+    go = threading.Barrier(submitters + 1)
+
+    def submit(name: int) -> None:
+        go.wait(LONG)
+        for number in range(each):
+            worker.submit(episode(f"{name}-{number}"), inbox)
+            if number % 7 == seed % 7:
+                time.sleep(0.0005)
+
+    threads = [threading.Thread(target=submit, args=(name,)) for name in range(submitters)]
+    for thread in threads:
+        thread.start()
+    go.wait(LONG)
+    time.sleep(0.002 * seed)
+    worker.stop()
+    for thread in threads:
+        thread.join(LONG)
+    counts = Counter(inbox.ids)
+    assert len(counts) == submitters * each
+    assert set(counts.values()) == {1}
+    assert all(verdict.reason for verdict in inbox.verdicts)
+    for name in range(submitters):  # and what was checked was checked in order
+        checked = [v.command_id for v in inbox.verdicts if v.outcome is Outcome.MATCH]
+        mine = [int(id.partition("-")[2]) for id in checked if id.startswith(f"{name}-")]
+        assert mine == sorted(mine)
+    overflows = sum(verdict.reason.startswith("queue overflow") for verdict in inbox.verdicts)
+    assert overflows == worker.dropped
