@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from flip_edge.contrast import Alternative, alternatives
 from flip_edge.episode import Episode
-from flip_edge.errors import CheckError
-from flip_edge.prompts import Piece, PromptFormat, Query
+from flip_edge.errors import CheckError, ConfigError, ContextOverflowError
+from flip_edge.prompts import Piece, PromptFormat, Query, foreign_script
 from flip_edge.similarity import Overlap, compare
 from flip_edge.support import Support, support
 
@@ -119,15 +119,24 @@ class BackwardInference:
         self._max_new_tokens = min(limit, max_new_tokens) if prompt.supports_likelihood else limit
         self._max_alternatives = max_alternatives
         self._primed = False
-        self._prime()
+        try:
+            self._prime()
+        except ContextOverflowError as error:
+            raise ConfigError(f"n_ctx is too small for prompt {prompt.id}: {error}") from error
 
     def _prime(self) -> None:
+        self._primed = False
         self._engine.prime(self.prompt.prefix(self._engine.chat), self.prompt.without_log())
         self._primed = True
 
     def observe(self, episode: Episode, deadline_s: float | None = None) -> Evidence:
         """Gather the evidence of a run. What fails or runs out of time is left out, with the reason in it."""
         evidence = Evidence()
+        if script := foreign_script(self.prompt, episode.command):
+            return Evidence(
+                failure=f"unknown language: the command is in {script.title()} script, and prompt {self.prompt.id} has "
+                "examples in others only; use a prompt format with examples in your language"
+            )
         try:
             if not self._primed:
                 self._prime()
@@ -138,7 +147,8 @@ class BackwardInference:
                     evidence = self._contrast(episode, evidence)
                 evidence = self._infer(episode, evidence)
         except CheckError as error:
-            self._primed = type(error) is not CheckError  # after an unexpected failure nothing in memory is trusted
+            # After an unexpected failure nothing in memory is trusted.
+            self._primed = self._primed and type(error) is not CheckError
             evidence = replace(evidence, failure=str(error))
         return evidence
 
@@ -149,6 +159,8 @@ class BackwardInference:
     def _weigh(self, episode: Episode, evidence: Evidence) -> Evidence:
         answer = self.prompt.answer_text(episode.command)
         given_log, without = self._engine.log_likelihoods([Query(answer), Query(answer, given_log=False)])
+        if not (np.isfinite(given_log).all() and np.isfinite(without).all()):
+            raise CheckError("the likelihood of the command is not a number: the model's weights may be corrupt")
         return replace(
             evidence,
             log_likelihood=float(given_log.mean()),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -24,6 +26,7 @@ from flip_edge.verdict import Verdict
 
 EXIT_CODES = {Outcome.MATCH: 0, Outcome.MISMATCH: 1, Outcome.UNKNOWN: 2}
 BAD_INPUT = 2
+BROKEN = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130
 
 _EXAMPLES = """\
@@ -36,12 +39,19 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = _parser().parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show a character must not cost the verdict
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    arguments, rest = _parser().parse_known_args(argv)
+    if rest and arguments.run is not _demo:
+        _parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    if arguments.run is _demo:
+        arguments.arguments = [*rest, *arguments.arguments]
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
         return run(arguments)
     except FlipEdgeError as error:
-        if getattr(arguments, "json", False):
+        if run is _check and arguments.json:
             print(json.dumps({"verdict": Outcome.UNKNOWN.value, "reason": str(error)}))
         print(f"flip-edge: error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -51,6 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BAD_INPUT
+    except Exception:
+        traceback.print_exc()
+        return BROKEN  # the interpreter's own exit code, 1, would read as MISMATCH
 
 
 # --- arguments
@@ -199,7 +212,7 @@ def _check(arguments: argparse.Namespace) -> int:
     steps = [*arguments.action, *(_steps_from(arguments.log) if arguments.log else [])]
     with SelfCheck(config) as check:
         verdict = check(arguments.command, steps)
-    print(json.dumps(verdict.to_dict(), ensure_ascii=False) if arguments.json else _told(verdict))
+    print(json.dumps(verdict.to_dict()) if arguments.json else _told(verdict))
     return EXIT_CODES[verdict.outcome]
 
 
@@ -323,7 +336,7 @@ def _models_pull(arguments: argparse.Namespace) -> int:
 
 
 def _models_verify(arguments: argparse.Namespace) -> int:
-    names = arguments.model or [row.id for row in list_models() if row.installed]
+    names = arguments.model or [row.id for row in list_models() if row.path.exists()]
     if not names:
         raise InputError("no model is installed; fetch one with: flip-edge models pull")
     failed = 0

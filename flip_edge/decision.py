@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -63,9 +64,9 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
     name, value, threshold = measures[rule]
     if evidence.failure and (rule == "f1" or not evidence.unparsable):
         outcome, reason = Outcome.UNKNOWN, evidence.failure
-    elif not content_words(episode.command):
+    elif not any(char.isalnum() for word in content_words(episode.command) for char in word):
         outcome, reason = Outcome.UNKNOWN, f"the command has no words to compare: {episode.command[:80]!r}"
-    elif value is None:
+    elif value is None or not math.isfinite(value):
         outcome, reason = Outcome.UNKNOWN, f"the {name} that rule {rule!r} needs is not known under this prompt"
     elif value < threshold:
         outcome = Outcome.MISMATCH

@@ -38,6 +38,7 @@ _PREFIX, _BLANK, _LOG, _WORK = 0, 1, 2, 3
 _PARALLEL = 16  # answers weighed in one batch
 _SEQUENCES = _WORK + _PARALLEL
 _BATCH = 512
+_LONGEST_TOKEN = 64  # characters; a text with more of them than this for every token of the context cannot fit
 
 _Beginning = tuple[int, tuple[int, ...]]  # the sequence that an answer continues, and its first tokens
 
@@ -214,6 +215,7 @@ class Engine:
         text. With ``start``, the model's BOS token comes first where it has one.
         """
         tokens: list[int] = []
+        self._raise_if_closed()
         if start and llama_cpp.llama_vocab_get_add_bos(self._vocab):
             tokens.append(llama_cpp.llama_vocab_bos(self._vocab))
         for piece in pieces:
@@ -266,9 +268,10 @@ class Engine:
 
     def read(self, log: Sequence[Piece]) -> int:
         """Decode a run's log after the prefix, in place of the log before it. Returns its number of tokens."""
-        self._rows.pop(_LOG, None)
-        self._fork(_PREFIX, _LOG)
+        self._drop(_LOG)
+        self._refuse_flood(log)
         tokens = self.tokenize(log)
+        self._fork(_PREFIX, _LOG)
         self._extend(_LOG, tokens)
         return len(tokens)
 
@@ -361,6 +364,10 @@ class Engine:
 
     # --- sequences
 
+    def _raise_if_closed(self) -> None:
+        if not self._ctx:
+            raise CheckError("the engine is closed")
+
     def _row(self, sequence: int) -> _Row:
         row = self._rows.get(sequence)
         if row is None:
@@ -368,6 +375,7 @@ class Engine:
         return row
 
     def _fork(self, source: int, target: int) -> None:
+        self._raise_if_closed()
         self._drop(target)
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         self._length[target] = self._length[source]
@@ -375,14 +383,15 @@ class Engine:
             self._rows[target] = self._rows[source]
 
     def _drop(self, sequence: int) -> None:
-        llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        if self._ctx:
+            llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1)
         self._length[sequence] = 0
         self._rows.pop(sequence, None)
 
     def _extend(self, sequence: int, tokens: Sequence[int]) -> None:
         """Append tokens to a sequence and keep the logits after the last one. A failure drops the sequence."""
-        self._require(len(tokens))
         try:
+            self._require(len(tokens))
             for start in range(0, len(tokens), self._capacity):
                 chunk = tokens[start : start + self._capacity]
                 last = start + len(chunk) == len(tokens)
@@ -400,6 +409,15 @@ class Engine:
             self._drop(sequence)
             raise
 
+    def _refuse_flood(self, pieces: Sequence[Piece]) -> None:
+        """Raise for a text so long that it cannot fit, before seconds are spent on its tokens."""
+        size = sum(len(piece.text) for piece in pieces)
+        if size > _LONGEST_TOKEN * self.n_ctx:
+            raise ContextOverflowError(
+                f"context overflow: the run has {size} characters, the context holds {self.n_ctx} tokens; "
+                "raise n_ctx or describe the run in fewer steps"
+            )
+
     def _require(self, tokens: int) -> None:
         """Raise when ``tokens`` more do not fit beside what the sequences hold (they share their common parts)."""
         prefix = self._length[_PREFIX]
@@ -413,6 +431,7 @@ class Engine:
 
     def _decode(self, entries: Sequence[_Entry]) -> None:
         """Decode at most one batch of entries."""
+        self._raise_if_closed()
         self._switch.raise_if_stopped()
         batch = self._batch
         for index, entry in enumerate(entries):

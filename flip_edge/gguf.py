@@ -106,7 +106,9 @@ class _Header:
             if not key:
                 raise _GarbageError("it has a metadata entry without a name")
             kind = self._number("<I")
-            if key == b"general.alignment":
+            if key == b"tokenizer.ggml.tokens":
+                self._distinct(kind)
+            elif key == b"general.alignment":
                 alignment = self._alignment(kind)
             else:
                 self._skip_value(kind)
@@ -159,6 +161,15 @@ class _Header:
                 self._skip(count * self._value_bytes(inner))
         else:
             self._skip(self._value_bytes(kind))
+
+    def _distinct(self, kind: int) -> None:
+        """llama.cpp aborts the process over a vocabulary in which a token stands twice."""
+        if kind != _ARRAY or self._number("<I") != _STRING:
+            raise _GarbageError("its vocabulary is not a list of texts")
+        count = self._number("<Q")
+        self._check_room(count, 8, "tokens")
+        if len({self._read(self._number("<Q")) for _ in range(count)}) != count:
+            raise _GarbageError("a token stands twice in its vocabulary")
 
     def _value_bytes(self, kind: int) -> int:
         if kind not in _VALUE_BYTES:

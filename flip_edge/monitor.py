@@ -97,7 +97,8 @@ class Monitor:
         self.counters = Counters()
         self.alert: Alert | None = None
         self._runs: OrderedDict[str, _Run] = OrderedDict()
-        self._ended: deque[str] = deque(maxlen=_ENDED_IDS)
+        self._ended: OrderedDict[str, str] = OrderedDict()  # id -> command of the runs that ended last
+        self._alerted: deque[str] = deque(maxlen=_ENDED_IDS)
         self._active: _Run | None = None
         self._commands_without_id = 0
 
@@ -105,18 +106,23 @@ class Monitor:
         """A command arrived. Returns the runs that it ends, oldest first."""
         text = clean_text(text)
         active = self._active
-        if active and active.command == text and (active.id == id or not (id or active.steps)):
+        repeated = active and active.command == text and (active.id == id or not (id or active.steps))
+        if repeated or (id and self._ended.get(id) == text and id not in self._runs):
             self.counters.repeated_commands += 1
-            active.heard = now
             return []
         self.counters.commands += 1
         early = self._runs.pop(id, None) if id and not self._commanded(id) else None
-        ended = self._end_all()
+        ended = [
+            episode
+            for run in list(self._runs.values())
+            if run is self._active or not run.id
+            for episode in self._end(run)
+        ]
         if not id:
             self._commands_without_id += 1
-            id = f"run-{self._commands_without_id}"
+            id = f"#{self._commands_without_id}"
         run = early or _Run(id, text, now)
-        run.command, run.heard = text, now
+        run.command, run.heard, run.news = text, now, True
         self._runs[id] = self._active = run
         return ended
 
@@ -130,7 +136,7 @@ class Monitor:
         ended: list[Episode] = []
         if run is None:
             if command_id not in self._runs and len(self._runs) >= _MAX_OPEN_RUNS:
-                ended = self._end(next(iter(self._runs.values())))
+                ended = self._end(next(run for run in self._runs.values() if run is not self._active))
             run = self._runs.setdefault(command_id, _Run(command_id, "", now))
         self._append(run, clean_text(text))
         run.heard, run.news = now, True
@@ -154,8 +160,9 @@ class Monitor:
         self.counters.verdicts[verdict.outcome.value] += 1
         current = self.alert
         if verdict.outcome is Outcome.MISMATCH:
-            if current and current.raised and current.verdict.command_id == verdict.command_id:
+            if verdict.command_id in self._alerted:
                 return None
+            self._alerted.append(verdict.command_id)
             self.counters.alerts += 1
             consecutive = current.consecutive + 1 if current else 1
             self.alert = Alert(True, self.counters.alerts, consecutive, verdict)
@@ -190,7 +197,10 @@ class Monitor:
     def _end(self, run: _Run) -> list[Episode]:
         del self._runs[run.id]
         if run.id:
-            self._ended.append(run.id)
+            self._ended[run.id] = run.command
+            self._ended.move_to_end(run.id)
+            if len(self._ended) > _ENDED_IDS:
+                self._ended.popitem(last=False)
         if run is self._active:
             self._active = None
         return [self._episode(run)] if run.news else []

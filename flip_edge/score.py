@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -71,10 +72,13 @@ def score_lines(
         skip: leading lines that were scored before.
     """
     for number, line in enumerate(lines, start=1):
-        if number <= skip or not line.strip():
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        if not line.strip():
             continue
         try:
             row = parse_row(line)
+            if number <= skip:
+                continue
             verdict = check.check(Episode.of(row.command, row.actions, id="" if row.id is None else str(row.id)))
         except FlipEdgeError as error:
             summary.bad_lines.append((number, str(error)))
@@ -82,7 +86,7 @@ def score_lines(
             continue
         summary.verdicts[verdict.outcome.value] += 1
         result = verdict.to_dict()
-        for name in ("steps", "command_id"):
+        for name in ("steps", "command_id", "waited_s", "computed_s"):
             del result[name]
         yield {"id": row.id, "line": number, **result}
 
@@ -108,6 +112,10 @@ def score_file(
     summary = Summary()
     if not target.parent.is_dir():
         raise InputError(f"cannot write {target}: there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise InputError(f"cannot write {target}: it is not a plain file")
+    if partial.exists() and not resume:
+        raise InputError(f"{partial} holds the results of an interrupted run: go on with --resume, or remove it")
     skip = _scored_lines(partial, summary) if resume else 0
     try:
         with partial.open("ab" if skip else "wb") as out:
@@ -136,12 +144,13 @@ def _scored_lines(partial: Path, summary: Summary) -> int:
         for line in results:
             try:
                 result = msgspec.json.decode(line)
-                last = int(result["line"])
-                summary.verdicts[result["verdict"]] += 1
+                number, verdict = int(result["line"]), str(result["verdict"])
             except (msgspec.DecodeError, KeyError, TypeError, ValueError):
                 break
-            if not line.endswith(b"\n"):
+            if not line.endswith(b"\n") or verdict not in summary.verdicts:
                 break
+            last = number
+            summary.verdicts[verdict] += 1
             good += len(line)
             summary.reused += 1
         results.truncate(good)

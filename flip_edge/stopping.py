@@ -70,7 +70,8 @@ class StopSwitch:
         """Allow computations again."""
         with self._lock:
             self._interrupted = False
-            self._flag[0] = b"\0"
+            if self._expires is None or time.monotonic() < self._expires:
+                self._flag[0] = b"\0"
 
     def raise_if_stopped(self) -> None:
         """Raise DeadlineError or CancelledError when it is time to stop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from flip_edge.episode import Episode
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.verdict import Verdict
+
+_log = logging.getLogger(__name__)
 
 Done = Callable[[Verdict], None]
 
@@ -96,4 +99,7 @@ class Worker:
             except Exception as error:  # whatever it was, the run must not end without a verdict
                 reason = f"internal error: {type(error).__name__}: {error}"
                 verdict = self._check.unknown(job.episode, reason, waited_s=waited)
-            job.done(verdict)
+            try:
+                job.done(verdict)
+            except Exception:  # the thread must live for the runs to come
+                _log.exception("the verdict of run %r could not be handed over", job.episode.id)

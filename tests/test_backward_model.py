@@ -256,7 +256,7 @@ def test_a_likelihood_that_is_no_number_is_never_a_match(
 
 def test_a_prefix_whose_reading_was_cancelled_is_read_again_before_the_next_check(engine: FakeEngine) -> None:
     """Otherwise the next run would be read without instructions and examples, and judged all the same."""
-    backward = BackwardInference(engine, load_prompt("log-command"), 24)
+    backward = BackwardInference(engine, load_prompt("log-command"), 24, 8)
     episode = Episode("go there", ("went there",))
     engine.enqueue("x", error=CheckError("llama.cpp failed"))  # after this the prefix is not trusted
     assert backward.observe(episode).failure == "llama.cpp failed"
@@ -281,8 +281,8 @@ def test_a_cancelled_reading_of_the_prefix_is_made_good_on_the_real_engine(model
         assert isinstance(engine, Engine)
         log_likelihoods, failed = engine.log_likelihoods, []
 
-        def failing(answer: str) -> object:
-            failed.append(answer)
+        def failing(queries: object) -> object:
+            failed.append(queries)
             raise CheckError("llama.cpp failed to decode 7 tokens (code -1)")
 
         engine.log_likelihoods = failing  # type: ignore[method-assign, assignment]

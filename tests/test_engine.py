@@ -25,7 +25,7 @@ from flip_edge.errors import (
     DeadlineError,
     ModelError,
 )
-from flip_edge.prompts import Piece
+from flip_edge.prompts import Piece, Query
 
 pytestmark = pytest.mark.model
 
@@ -59,8 +59,14 @@ class Reading:
 
 def reading(engine: Engine, log: Sequence[Piece] = MUG, answer: str = ANSWER) -> Reading:
     tokens = engine.read(log)
-    given_log, without_log = engine.log_likelihoods(answer)
+    given_log, without_log = both(engine, answer)
     return Reading(tokens, tuple(given_log), tuple(without_log), engine.generate(12))
+
+
+def both(engine: Engine, answer: str) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of an answer's tokens given the log, and without it."""
+    given_log, without_log = engine.log_likelihoods([Query(answer), Query(answer, given_log=False)])
+    return given_log, without_log
 
 
 @pytest.fixture(scope="session")
@@ -140,7 +146,7 @@ def test_log_likelihoods_are_those_of_the_full_logits(
     real: Engine, reference: Reference, log: list[Piece], answer: str
 ) -> None:
     real.read(log)
-    given_log, without_log = real.log_likelihoods(answer)
+    given_log, without_log = both(real, answer)
     assert given_log == pytest.approx(reference.log_probabilities([PREFIX, log], answer), abs=1e-3)
     assert without_log == pytest.approx(reference.log_probabilities([PREFIX, NO_LOG], answer), abs=1e-3)
 
@@ -151,7 +157,7 @@ def test_a_log_longer_than_a_batch_is_read_whole(reference: Reference, model_pat
         # Nothing lies between prefix and log in memory, as in the reference: llama.cpp rounds by the place in memory.
         engine.prime(PREFIX)
         assert engine.read(log) > 512
-        given_log, without_log = engine.log_likelihoods(ANSWER)
+        given_log, without_log = both(engine, ANSWER)
     assert given_log == pytest.approx(reference.log_probabilities([PREFIX, log], ANSWER), abs=1e-3)
     assert without_log == pytest.approx(reference.log_probabilities([PREFIX], ANSWER), abs=1e-3)
 
@@ -159,7 +165,7 @@ def test_a_log_longer_than_a_batch_is_read_whole(reference: Reference, model_pat
 def test_an_answer_longer_than_a_batch_is_weighed_whole(real: Engine, reference: Reference) -> None:
     answer = " go to the dock and then to the kitchen" * 30 + "\n"  # in two readings more than one batch of 512
     real.read(MUG)
-    given_log, without_log = real.log_likelihoods(answer)
+    given_log, without_log = both(real, answer)
     assert len(given_log) == len(without_log) == len(reference.tokens([Piece(answer)]))
     assert 2 * len(given_log) > 512
     # In batches cut elsewhere llama.cpp rounds elsewhere: a token may differ by tenths, the mean by far less.
@@ -169,21 +175,21 @@ def test_an_answer_longer_than_a_batch_is_weighed_whole(real: Engine, reference:
 
 def test_a_shared_prefix_says_what_the_whole_text_at_once_says(real: Engine, reference: Reference) -> None:
     real.read(MUG)
-    given_log, _ = real.log_likelihoods(ANSWER)
+    given_log, _ = both(real, ANSWER)
     at_once = reference.log_probabilities([[*PREFIX, *MUG]], ANSWER)
     assert given_log.mean() == pytest.approx(at_once.mean(), abs=0.1)  # but for llama.cpp's rounding, see above
 
 
 def test_the_same_log_says_more_about_its_own_command_than_about_another(real: Engine) -> None:
     real.read(MUG)
-    right, right_without = real.log_likelihoods(ANSWER)
-    wrong, wrong_without = real.log_likelihoods(" clean the bathroom mirror\n")
+    right, right_without = both(real, ANSWER)
+    wrong, wrong_without = both(real, " clean the bathroom mirror\n")
     assert (right - right_without).mean() > (wrong - wrong_without).mean()
 
 
 def test_log_likelihoods_are_log_probabilities(real: Engine) -> None:
     real.read(MUG)
-    for values in real.log_likelihoods(ANSWER):
+    for values in both(real, ANSWER):
         assert values.dtype == np.float64
         assert (values <= 0).all()
         assert np.isfinite(values).all()
@@ -192,7 +198,7 @@ def test_log_likelihoods_are_log_probabilities(real: Engine) -> None:
 def test_an_empty_command_is_an_error_and_not_a_likelihood(real: Engine, fresh: Reading) -> None:
     real.read(MUG)
     with pytest.raises(CheckError, match="no tokens"):
-        real.log_likelihoods("")
+        both(real, "")
     assert reading(real) == fresh
 
 
@@ -231,9 +237,9 @@ def test_generating_leaves_the_log_as_it_was(real: Engine) -> None:
     real.read(MUG)
     first, again = real.generate(12), real.generate(12)
     assert first == again
-    weighed = real.log_likelihoods(ANSWER)[0]
+    weighed = both(real, ANSWER)[0]
     real.generate(5)
-    assert (real.log_likelihoods(ANSWER)[0] == weighed).all()
+    assert (both(real, ANSWER)[0] == weighed).all()
 
 
 def test_characters_of_several_tokens_come_out_whole_and_cut_ones_do_not_fail(model_path: Path) -> None:
@@ -338,7 +344,7 @@ def test_after_a_log_that_did_not_fit_there_is_nothing_to_continue(real: Engine)
     with pytest.raises(CheckError, match="was not read"):
         real.generate(4)
     with pytest.raises(CheckError, match="was not read"):
-        real.log_likelihoods(ANSWER)
+        both(real, ANSWER)
 
 
 def test_a_log_may_fill_the_context_to_its_last_token(model_path: Path) -> None:
@@ -359,7 +365,7 @@ def test_a_log_may_fill_the_context_to_its_last_token(model_path: Path) -> None:
 def test_a_command_that_does_not_fit_is_an_overflow_and_harms_nothing(real: Engine, fresh: Reading) -> None:
     real.read(MUG)
     with pytest.raises(ContextOverflowError, match="context overflow"):
-        real.log_likelihoods(" go to the dock" * 200)
+        both(real, " go to the dock" * 200)
     assert reading(real) == fresh
 
 
@@ -378,7 +384,7 @@ def test_a_context_beyond_what_the_model_was_trained_for_is_refused(model_path: 
 
 def test_what_was_not_read_cannot_be_continued(model_path: Path) -> None:
     with Engine(model_path, n_ctx=256, n_threads=1) as engine:
-        for act in (lambda: engine.generate(4), lambda: engine.log_likelihoods(" go")):
+        for act in (lambda: engine.generate(4), lambda: both(engine, " go")):
             with pytest.raises(CheckError, match="was not read"):
                 act()
 
@@ -397,7 +403,7 @@ def test_a_deadline_ends_a_long_read_soon_and_harms_nothing(real: Engine, fresh:
 def test_a_deadline_ends_the_weighing_and_the_writing_too(real: Engine, fresh: Reading) -> None:
     real.read(MUG)
     with pytest.raises(DeadlineError), real.deadline(0.05):
-        real.log_likelihoods(" go to the dock" * 100)
+        both(real, " go to the dock" * 100)
     real.read(MUG)
     with pytest.raises(DeadlineError), real.deadline(0.05):
         real.generate(500, stop=None)
@@ -483,7 +489,7 @@ import sys
 from pathlib import Path
 from flip_edge.engine import Engine
 from flip_edge.errors import ModelError
-from flip_edge.prompts import Piece
+from flip_edge.prompts import Piece, Query
 for name in sys.argv[1:]:
     try:
         with Engine(Path(name), n_ctx=256, n_threads=1, check_tensors=True) as engine:
@@ -601,7 +607,7 @@ def test_many_checks_do_not_grow_memory(real: Engine) -> None:
         for _ in range(count):
             with real.deadline(60):
                 real.read(log)
-                real.log_likelihoods(" dock\n")
+                both(real, " dock\n")
                 real.generate(1)
 
     checks(30)

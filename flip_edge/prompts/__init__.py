@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,8 @@ class CompletionPrompt(
         no_log: what stands in place of the whole log for the command's likelihood without it.
         examples: runs and their commands.
         max_new_tokens: the longest instruction inferred; the configuration may lower it.
+        scripts: the scripts its examples are in, by their Unicode names; empty for any. A command in another script
+            would be weighed by its language more than by its meaning, so it cannot be judged.
     """
 
     id: str
@@ -75,6 +79,7 @@ class CompletionPrompt(
     no_log: str
     examples: tuple[Example, ...] = ()
     max_new_tokens: int = 32
+    scripts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, hole in (("step", "{step}"), ("answer", "{command}")):
@@ -125,6 +130,7 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
         system, user: the messages; ``user`` holds ``{response}`` and may hold ``{context}``.
+        scripts: as for a completion prompt.
         answer_keys: the JSON keys under which the instruction may stand, in order of preference.
         max_new_tokens: the longest answer, reasoning included.
     """
@@ -136,6 +142,7 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     user: str
     answer_keys: tuple[str, ...]
     max_new_tokens: int = 512
+    scripts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.user.count("{response}") != 1:
@@ -186,6 +193,15 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 PromptFormat = CompletionPrompt | ChatPrompt
+
+
+def foreign_script(prompt: PromptFormat, text: str) -> str | None:
+    """The script in which most letters of ``text`` are, when it is none of the prompt's; else None."""
+    names = Counter(unicodedata.name(char, "UNKNOWN").split()[0] for char in text if char.isalpha())
+    if not prompt.scripts or not names:
+        return None
+    most = names.most_common(1)[0][0]
+    return None if most in prompt.scripts else most
 
 
 def prompt_id(prompt: PromptFormat) -> str:
