@@ -1,4 +1,4 @@
-"""The command line: `flip-edge check | score | calibrate | models | demo`."""
+"""The command line: `flip-edge check | score | evaluate | calibrate | models | demo`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from flip_edge import __version__, calibrate
+from flip_edge import __version__, calibrate, evaluate
 from flip_edge.config import Config, Rule, load_config
 from flip_edge.decision import Outcome
 from flip_edge.errors import FlipEdgeError, InputError
@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_score(commands)
+    _add_evaluate(commands)
     _add_calibrate(commands)
     _add_models(commands)
     _add_demo(commands)
@@ -125,6 +126,18 @@ def _add_score(commands: Any) -> None:
     score.add_argument("--resume", action="store_true", help="go on where an interrupted run with this output stopped")
     _add_settings(score)
     score.set_defaults(run=_score)
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure on labelled runs, beside every baseline",
+        description="Measure how well failed runs are told from good ones: flip_edge beside judges and word counting, "
+        "on the same model and runs, with intervals. Runs that do not match are made from successful ones.",
+    )
+    evaluate.add_arguments(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: evaluate.run(arguments, _config(arguments)))
 
 
 def _add_calibrate(commands: Any) -> None:
