@@ -6,8 +6,10 @@ what it has finished comes back to the executor through a guard condition.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
@@ -16,16 +18,20 @@ from flip_edge_msgs.msg import Verdict as VerdictMessage
 from flip_edge_msgs.srv import CheckExecution
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
 from rclpy.task import Future
 from std_msgs.msg import String
 
+from flip_edge.backward import Evidence
 from flip_edge.config import Config
+from flip_edge.decision import Decision, Outcome
 from flip_edge.episode import Episode
 from flip_edge.errors import FlipEdgeError
 from flip_edge.monitor import Monitor
 from flip_edge.selfcheck import SelfCheck
-from flip_edge.verdict import Verdict
+from flip_edge.verdict import Verdict, verdict_of
 from flip_edge.worker import Done, Worker
 from flip_edge_ros.diagnostics import Health, to_status
 from flip_edge_ros.messages import to_alert_message, to_verdict_message
@@ -34,6 +40,8 @@ from flip_edge_ros.qos import ACTION_DEPTH, COMMAND_DEPTH, reliable, subscribe
 
 IDLE_PERIOD_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0
+_LAST_MESSAGES_S = 1.0  # how long a slow subscriber is waited for before a publisher goes
+_LOGGED = 120  # characters of a text from outside
 
 
 class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are not complete on every distribution
@@ -47,12 +55,17 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
         self._health = Health()
         self._finished: deque[tuple[Verdict, Callable[[Verdict], None]]] = deque()
         self._finished_guard = self.create_guard_condition(self._on_finished)
+        self.unanswered = 0  # calls of ~/check that wait for their verdict
         self._settings = NodeParameters(self, lambda: self._check is not None, self._apply)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # On the steady clock, so that a node whose simulated time stands still is heard all the same.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics_timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=steady)
+        # It lives as long as the node, so that a caller is answered in every state, also while the node shuts down.
+        # In a group of its own: a call that waits for its verdict must not hold up the other callbacks.
+        self.create_service(CheckExecution, "~/check", self._on_check, callback_group=ReentrantCallbackGroup())
         self._entities: list[Callable[[], object]] = []
+        self._outputs: list[Publisher] = []
 
     @property
     def autostart(self) -> bool:
@@ -68,21 +81,24 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model; fail with the reason when that is not possible."""
-        config = self._settings.config
         try:
-            self._check = SelfCheck(config)
-            self._check("warm up", ["warmed up"])
-        except FlipEdgeError as error:
-            self._health.error = f"configure failed: {error}"
+            self._configure(self._settings.config)
+        except Exception as error:  # rclpy would swallow what is unforeseen, and nobody would learn the reason
+            self.close()
+            self._health.error = f"configure failed: {error if isinstance(error, FlipEdgeError) else repr(error)}"
             self.get_logger().error(self._health.error)
             return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self, config: Config) -> None:
+        self._check = SelfCheck(config)
+        self._check("warm up", ["warmed up"])
         if self._check.gpu_offload_missing:
             self.get_logger().warning("n_gpu_layers is set, but this llama.cpp cannot use a GPU: running on the CPU")
         self._monitor = Monitor(idle_timeout_s=config.idle_timeout_s, max_steps=config.max_steps)
-        self._health = Health(state="inactive")
         self._open()
+        self._health = Health(state="inactive")
         self.get_logger().info(f"configured: model {self._check.model_id}, rule {config.rule}")
-        return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to check."""
@@ -94,35 +110,36 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop checking. Runs that are open or waiting get their UNKNOWN first; the alert stays as it is."""
-        self._stop()
+        self.finish()
         self._health.state = "inactive"
         self.get_logger().info("inactive")
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model."""
-        self._close()
+        self.close()
         self._health = Health()
         return super().on_cleanup(state)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop and free everything."""
-        self._stop()
-        self._close()
+        self.finish()
+        self.close()
         self._health.state = "finalized"
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """After an unforeseen error: free everything, and let the node be configured again."""
         self._health.error = "a lifecycle transition failed; see the log"
-        self._stop()
-        self._close()
+        self.finish()
+        self.close()
         self._health.state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
     def _open(self) -> None:
         self._verdicts = self.create_publisher(VerdictMessage, "verdict", reliable(10))
         self._alerts = self.create_publisher(MismatchAlert, "mismatch_alert", reliable(1, latched=True))
+        self._outputs = [self._verdicts, self._alerts]
         topics = (
             (String, "command", self._on_command, COMMAND_DEPTH),
             (String, "action_description", self._on_action, ACTION_DEPTH),
@@ -130,44 +147,38 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
             (ActionDescription, "action_description_stamped", self._on_action_stamped, ACTION_DEPTH),
         )
         subscriptions = [subscribe(self, *topic, self._on_lost) for topic in topics]
-        # In a group of its own: a service call that waits for its verdict must not hold up the other callbacks.
-        service = self.create_service(
-            CheckExecution, "~/check", self._on_check, callback_group=ReentrantCallbackGroup()
-        )
         idle = self.create_timer(IDLE_PERIOD_S, self._on_idle)
         self._entities = [
             *(lambda item=item: self.destroy_subscription(item) for item in subscriptions),
-            lambda: self.destroy_service(service),
             lambda: self.destroy_timer(idle),
-            lambda: self.destroy_publisher(self._verdicts),
-            lambda: self.destroy_publisher(self._alerts),
         ]
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Free everything that :meth:`on_configure` made, once its last messages have arrived. Safe to call twice."""
+        end = time.monotonic() + _LAST_MESSAGES_S
+        for publisher in self._outputs:
+            with suppress(RuntimeError):  # a middleware that cannot tell
+                publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
+            self.destroy_publisher(publisher)
         for destroy in self._entities:
             destroy()
-        self._entities = []
+        self._entities, self._outputs = [], []
         if self._check:
             self._check.close()
         self._check = self._monitor = None
 
-    def _stop(self) -> None:
-        """Give every run that is not finished its UNKNOWN and end the worker."""
+    def finish(self) -> None:
+        """End the worker and give every run that is not checked yet its UNKNOWN, oldest first."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
         assert self._monitor
         assert self._check
+        worker.stop()
         for episode in self._monitor.flush():
             verdict = self._check.unknown(episode, "stopped: the monitor stopped before this run ended")
             self._finished.append((verdict, self._publish))
-        worker.stop()
         self._on_finished()
-
-    def stop(self) -> None:
-        """Shut down in good order, from whatever state, before the node is destroyed."""
-        self._stop()
-        self._close()
 
     # --- input
 
@@ -202,17 +213,26 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
     async def _on_check(
         self, request: CheckExecution.Request, response: CheckExecution.Response
     ) -> CheckExecution.Response:
-        verdict: Future = Future()
         episode = Episode.of(request.command, request.actions, id=request.command_id)
         if self._worker:
-            self._worker.submit(episode, self._report(verdict.set_result))
-            reached = await verdict
-            self._publish_verdict(reached)  # but no alert: the caller has the answer
-            response.verdict = to_verdict_message(reached, self._stamp())
-        elif self._check:
-            unknown = self._check.unknown(episode, f"not checking: the node is {self._health.state}")
-            response.verdict = to_verdict_message(unknown, self._stamp())
+            answer: Future = Future()
+
+            def reached(verdict: Verdict) -> None:
+                self._publish_verdict(verdict)  # but no alert: the caller has the answer
+                answer.set_result(verdict)
+
+            self.unanswered += 1
+            self._worker.submit(episode, self._report(reached))
+            verdict = await answer
+            self.unanswered -= 1
+        else:
+            verdict = self._not_checking(episode)
+        response.verdict = to_verdict_message(verdict, self._stamp())
         return response
+
+    def _not_checking(self, episode: Episode) -> Verdict:
+        decision = Decision(Outcome.UNKNOWN, f"not checking: the node is {self._health.state}")
+        return verdict_of(episode, decision, Evidence(), self._settings.config, model_id="", prompt_id="")
 
     def _submit(self, episodes: list[Episode]) -> None:
         assert self._worker
@@ -248,7 +268,8 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
                 self.get_logger().info(f"alert {alert.id} cleared: {verdict.reason}")
 
     def _publish_verdict(self, verdict: Verdict) -> None:
-        self.get_logger().info(f"{verdict.outcome.value} [{verdict.command_id}] {verdict.command}: {verdict.reason}")
+        told = f"[{verdict.command_id:.{_LOGGED}}] {verdict.command:.{_LOGGED}}"
+        self.get_logger().info(f"{verdict.outcome.value} {told}: {verdict.reason}")
         self._verdicts.publish(to_verdict_message(verdict, self._stamp()))
 
     def _on_diagnostics(self) -> None:
