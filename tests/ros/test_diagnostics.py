@@ -49,7 +49,7 @@ def test_counters_and_levels_follow_what_happens(start_node: StartNode, connect:
     expected = {
         "state": "active",
         "last error": "",
-        "rule": "likelihood",
+        "rule": "calibrated",
         "commands received": "2",
         "commands repeated": "1",
         "descriptions received": "3",

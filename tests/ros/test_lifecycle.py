@@ -166,8 +166,8 @@ def test_settings_that_do_not_fit_fail_configure(start_node: StartNode, connect:
     operator = connect(node)
     cases: list[tuple[dict[str, object], str]] = [
         ({"prompt": "no-such-prompt"}, "no prompt format 'no-such-prompt'"),
-        ({"prompt": "flip"}, "rule 'likelihood' needs a completion prompt"),
-        ({"n_ctx": 128}, "context overflow"),
+        ({"prompt": "flip"}, "rule 'calibrated' needs a completion prompt"),
+        ({"n_ctx": 128}, "n_ctx is too small for prompt log-command"),
         ({"n_ctx": 131072}, "was trained for"),
     ]
     for settings, why in cases:

@@ -39,7 +39,7 @@ def test_a_timer_keeps_its_rate_while_the_model_is_busy(node_here: NodeInThisPro
     answered = []
     while not robot.verdicts:
         asked = time.monotonic()
-        assert robot.get("rule") == ["likelihood"]
+        assert robot.get("rule") == ["calibrated"]
         answered.append(time.monotonic() - asked)
         robot.spin(0.05)
     verdict = robot.one()

@@ -99,12 +99,12 @@ def test_a_value_of_no_type_is_refused(untouched: Client) -> None:
 def test_one_bad_value_does_not_take_the_others_down(robot: Client) -> None:
     results = robot.set(f1_threshold=0.4, rule="vibes", max_steps=7)
     assert [result.successful for result in results] == [True, False, True]
-    assert robot.get("f1_threshold", "rule", "max_steps") == [0.4, "likelihood", 7]
+    assert robot.get("f1_threshold", "rule", "max_steps") == [0.4, "calibrated", 7]
 
 
 def test_a_setting_of_the_model_is_refused_while_one_is_loaded(untouched: Client) -> None:
     changed = {"model": "other.gguf", "prompt": "flip", "max_new_tokens": 8, "n_ctx": 512, "n_threads": 1}
-    changed["n_gpu_layers"] = 1
+    changed |= {"n_gpu_layers": 1, "max_alternatives": 1, "calibration": "other.yaml"}
     assert set(changed) == set(Config.__struct_fields__) - LIVE
     for state in ("active", "inactive"):
         for (name, value), result in zip(changed.items(), untouched.set(**changed), strict=True):
@@ -130,10 +130,15 @@ def test_a_rule_that_the_prompt_cannot_serve_is_refused(start_node: StartNode, c
 def test_live_settings_take_effect_on_the_next_check(robot: Client) -> None:
     right = robot.check(MUG, MUG_STEPS)
     assert right.verdict == Verdict.MATCH
-    robot.change_settings(gain_threshold=right.gain + 0.5)
+    robot.change_settings(score_threshold=1.0)
     stricter = robot.check(MUG, MUG_STEPS)
     assert stricter.verdict == Verdict.MISMATCH
-    assert stricter.gain_threshold == pytest.approx(right.gain + 0.5, abs=1e-4)
+    assert stricter.score_threshold == 1.0
+
+    robot.change_settings(rule="likelihood", gain_threshold=right.gain + 0.5)
+    by_gain = robot.check(MUG, MUG_STEPS)
+    assert (by_gain.verdict, by_gain.rule) == (Verdict.MISMATCH, "likelihood")
+    assert by_gain.gain_threshold == pytest.approx(right.gain + 0.5, abs=1e-4)
 
     robot.change_settings(rule="f1", f1_threshold=0.0)
     by_f1 = robot.check(MUG, MUG_STEPS)
@@ -147,7 +152,7 @@ def test_live_settings_take_effect_on_the_next_check(robot: Client) -> None:
     assert "deadline" in late.reason
     robot.change_settings(deadline_s=0.0, rule="likelihood", gain_threshold=0.5)
     assert robot.check(MUG, MUG_STEPS).verdict == Verdict.MATCH
-    robot.expect(6)
+    robot.expect(7)
 
     robot.change_settings(max_steps=1)
     cut = robot.run(MUG, *MUG_STEPS, id="cut")

@@ -50,7 +50,8 @@ def to_status(
     status.level, status.message = _level(health, monitor, worker, check)
     values: dict[str, object] = {"state": health.state, "last error": health.error}
     if check:
-        values |= {"model": check.model_id, "prompt": check.prompt_id, "rule": check.config.rule}
+        values |= {"model": check.model_id, "prompt": check.prompt_id, "rule": check.rule}
+        values["calibration"] = check.calibration.id if check.calibration else ""
     if monitor:
         heard = monitor.counters
         values |= {

@@ -98,7 +98,7 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
         self._monitor = Monitor(idle_timeout_s=config.idle_timeout_s, max_steps=config.max_steps)
         self._open()
         self._health = Health(state="inactive")
-        self.get_logger().info(f"configured: model {self._check.model_id}, rule {config.rule}")
+        self.get_logger().info(f"configured: model {self._check.model_id}, rule {self._check.rule}")
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to check."""
@@ -231,8 +231,9 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
         return response
 
     def _not_checking(self, episode: Episode) -> Verdict:
-        decision = Decision(Outcome.UNKNOWN, f"not checking: the node is {self._health.state}")
-        return verdict_of(episode, decision, Evidence(), self._settings.config, model_id="", prompt_id="")
+        config = self._settings.config
+        decision = Decision(Outcome.UNKNOWN, f"not checking: the node is {self._health.state}", config.rule)
+        return verdict_of(episode, decision, Evidence(), config, model_id="", prompt_id="")
 
     def _submit(self, episodes: list[Episode]) -> None:
         assert self._worker
