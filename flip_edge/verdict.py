@@ -26,6 +26,7 @@ class Verdict:
         f1_threshold, gain_threshold, rule: what the decision was made with.
         missing, unexpected: words of the command that the inferred instruction lacks, and the reverse.
         log_likelihood, log_likelihood_without_log, gain: of the command, in nats per token.
+        explained: share of the command's surprise that the log takes away, in [-1, 1].
         score, score_threshold: probability that command and behaviour match, and what it is held against, in [0, 1];
             None without a calibration.
         model_id, prompt_id, calibration_id: what computed it; None where there is none.
@@ -49,6 +50,7 @@ class Verdict:
     log_likelihood_without_log: float | None
     gain: float | None
     gain_threshold: float
+    explained: float | None
     score: float | None
     score_threshold: float | None
     rule: str
@@ -102,6 +104,7 @@ def verdict_of(
         log_likelihood_without_log=evidence.log_likelihood_without_log,
         gain=evidence.gain,
         gain_threshold=config.gain_threshold,
+        explained=evidence.explained,
         score=decision.score,
         score_threshold=decision.score_threshold,
         rule=decision.rule,

@@ -268,7 +268,10 @@ def test_bytes_that_are_no_text_on_the_command_line_are_checked_all_the_same() -
 
 def test_ctrl_c_while_checking_exits_130() -> None:
     process = subprocess.Popen(
-        scripted("check", *GO, "--rule", "likelihood", pause=60), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        scripted("check", *GO, "--rule", "likelihood", pause=60),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr is not None
     assert process.stderr.readline() == "reading\n"

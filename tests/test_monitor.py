@@ -31,7 +31,9 @@ def said(episodes: list[Episode]) -> list[tuple[str, tuple[str, ...]]]:
 
 def verdict(outcome: Outcome, id: str, command: str = "go") -> Verdict:
     episode = Episode(command, ("went",), id)
-    return verdict_of(episode, Decision(outcome, "because", "likelihood"), Evidence(), Config(), model_id="m", prompt_id="p")
+    return verdict_of(
+        episode, Decision(outcome, "because", "likelihood"), Evidence(), Config(), model_id="m", prompt_id="p"
+    )
 
 
 def test_the_example_in_the_description_holds() -> None:
