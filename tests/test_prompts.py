@@ -120,5 +120,5 @@ def test_errors_name_the_file_and_the_field(tmp_path: Path, data: object, why: s
 
 
 def test_an_unknown_format_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match="no prompt format 'nope'.*flip, flip-context, log-command"):
+    with pytest.raises(ConfigError, match=r"no prompt format 'nope'.*flip, flip-context, log-command"):
         load_prompt("nope")
