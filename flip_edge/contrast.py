@@ -23,12 +23,13 @@ class Alternative:
 
     Attributes:
         command: the whole text.
-        told, instead: what was exchanged for what.
+        told: the word of the original that it lacks, or has in another place.
+        difference: what it would mean that the run fits it better, for a person.
     """
 
     command: str
     told: str
-    instead: str
+    difference: str
 
 
 def alternatives(command: str, words: Sequence[Word], steps: Sequence[str], limit: int) -> list[Alternative]:
@@ -56,7 +57,7 @@ def alternatives(command: str, words: Sequence[Word], steps: Sequence[str], limi
 
 def _exchange(command: str, told: str, instead: str) -> Alternative:
     changed = re.sub(rf"(?<!\w){re.escape(told)}(?!\w)", lambda _: instead, command, count=1, flags=re.IGNORECASE)
-    return Alternative(changed, told, instead)
+    return Alternative(changed, told, f"'{told}' was commanded, '{instead}' was done")
 
 
 def _opposites(command: str, words: Sequence[Word]) -> Iterator[Alternative]:
@@ -69,7 +70,8 @@ def _opposites(command: str, words: Sequence[Word]) -> Iterator[Alternative]:
 def _without_negation(command: str) -> Iterator[Alternative]:
     for negation in lexicon().negations:
         if re.match(rf"{re.escape(negation)}\s", command, re.IGNORECASE):
-            yield Alternative(command[len(negation) :].strip(), negation, "")
+            difference = f"'{negation}' was commanded, and it was done"
+            yield Alternative(command[len(negation) :].strip(), negation, difference)
 
 
 def _roles(command: str, words: Sequence[Word]) -> Iterator[Alternative]:
@@ -84,7 +86,8 @@ def _roles(command: str, words: Sequence[Word]) -> Iterator[Alternative]:
             thing, other = before[-1], after[0]
             if thing != other:
                 held = _exchange(command, thing, "\0").command
-                yield Alternative(_exchange(held, other, thing).command.replace("\0", other), thing, other)
+                swapped = _exchange(held, other, thing).command.replace("\0", other)
+                yield Alternative(swapped, thing, f'the run fits "{swapped}" better')
             return
 
 

@@ -70,7 +70,7 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         outcome, reason = Outcome.UNKNOWN, f"the {name} that rule {rule!r} needs is not known under this prompt"
     elif value < threshold:
         outcome = Outcome.MISMATCH
-        findings = "; ".join(explain(episode.command, episode.steps, evidence))
+        findings = "; ".join(explain(evidence))
         reason = f"{findings or 'the log does not support the command'} ({name} {value:.2f}, below {threshold:.2f})"
     else:
         outcome = Outcome.MATCH

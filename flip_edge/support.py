@@ -102,11 +102,6 @@ def support(
     return Support(tuple(words), unrecovered_failures(steps))
 
 
-def mentions(steps: Sequence[str], word: str) -> bool:
-    """Whether a log mentions a word, in any inflection, or run together with others as robots write names."""
-    return _Mentions(steps).hold(word.lower())
-
-
 def words_of(text: str) -> list[str]:
     """The words and numbers of a text, in lower case."""
     return [word for word, _, _ in _words(text.lower())]

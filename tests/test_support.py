@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flip_edge.support import Support, mentions, same_word, support, unrecovered_failures
+from flip_edge.support import Support, same_word, support, unrecovered_failures
 
 
 def weigh(command: str, steps: list[str], surprise: dict[str, float] | None = None) -> Support:
@@ -42,7 +42,7 @@ def test_a_word_cut_into_tokens_is_one_word() -> None:
     ],
 )
 def test_mentions(word: str, step: str, expected: bool) -> None:
-    assert mentions([step], word) is expected
+    assert [found.found for found in weigh(word, [step]).words] == [expected]
 
 
 def test_same_word() -> None:
