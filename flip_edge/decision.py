@@ -74,6 +74,13 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         reason = f"{findings or 'the log does not support the command'} ({name} {value:.2f}, below {threshold:.2f})"
     else:
         outcome = Outcome.MATCH
-        implied = f'the steps imply "{evidence.inferred}"' if evidence.inferred else "the log supports the command"
-        reason = f"{implied} ({name} {value:.2f}, at least {threshold:.2f})"
+        reason = f"{_support(evidence)} ({name} {value:.2f}, at least {threshold:.2f})"
     return Decision(outcome, reason, rule, score, score_threshold)
+
+
+def _support(evidence: Evidence) -> str:
+    """What speaks for a match, for a person."""
+    implied = f'the steps imply "{evidence.inferred}"' if evidence.inferred else "no instruction was inferred"
+    if evidence.explained is None:
+        return implied
+    return f"the log explains {max(0.0, evidence.explained):.0%} of the command; {implied}"
