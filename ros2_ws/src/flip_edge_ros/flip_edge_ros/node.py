@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
@@ -17,7 +18,7 @@ from flip_edge_msgs.msg import ActionDescription, Command, MismatchAlert
 from flip_edge_msgs.msg import Verdict as VerdictMessage
 from flip_edge_msgs.srv import CheckExecution
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # on Humble it is nowhere else
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
@@ -44,10 +45,10 @@ _LAST_MESSAGES_S = 1.0  # how long a slow subscriber is waited for before a publ
 _LOGGED = 120  # characters of a text from outside
 
 
-class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are not complete on every distribution
+class SelfCheckNode(LifecycleNode):
     """See the package's README for topics, services and parameters."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__("self_check", **options)
         self._check: SelfCheck | None = None
         self._worker: Worker | None = None
@@ -65,7 +66,7 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
         # In a group of its own: a call that waits for its verdict must not hold up the other callbacks.
         self.create_service(CheckExecution, "~/check", self._on_check, callback_group=ReentrantCallbackGroup())
         self._entities: list[Callable[[], object]] = []
-        self._outputs: list[Publisher] = []
+        self._outputs: list[Publisher[Any]] = []
 
     @property
     def autostart(self) -> bool:
@@ -215,7 +216,7 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
     ) -> CheckExecution.Response:
         episode = Episode.of(request.command, request.actions, id=request.command_id)
         if self._worker:
-            answer: Future = Future()
+            answer: Future[Verdict] = Future()
 
             def reached(verdict: Verdict) -> None:
                 self._publish_verdict(verdict)  # but no alert: the caller has the answer
@@ -225,6 +226,7 @@ class SelfCheckNode(LifecycleNode):  # type: ignore[misc]  # rclpy's types are n
             self._worker.submit(episode, self._report(reached))
             verdict = await answer
             self.unanswered -= 1
+            assert verdict is not None
         else:
             verdict = self._not_checking(episode)
         response.verdict = to_verdict_message(verdict, self._stamp())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -49,7 +50,7 @@ class NodeParameters:
         value: str | int | float = node.declare_parameter(setting.name, setting.default, descriptor).value
         return value
 
-    def _on_set(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+    def _on_set(self, parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
         known = Config.__struct_fields__
         changes = {parameter.name: parameter.value for parameter in parameters if parameter.name in known}
         changes = {name: value for name, value in changes.items() if value != getattr(self.config, name)}
