@@ -18,7 +18,7 @@ from flip_edge_msgs.msg import ActionDescription, Command, MismatchAlert
 from flip_edge_msgs.msg import Verdict as VerdictMessage
 from flip_edge_msgs.srv import CheckExecution
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # where Humble has it, too
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # on Humble it is nowhere else
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
@@ -227,6 +227,7 @@ class SelfCheckNode(LifecycleNode):
             verdict = await answer
             assert verdict is not None  # `reached` has set it
             self.unanswered -= 1
+            assert verdict is not None
         else:
             verdict = self._not_checking(episode)
         response.verdict = to_verdict_message(verdict, self._stamp())
