@@ -75,9 +75,9 @@ class Episode:
         """Why this run cannot be judged at all, or None when it can."""
         if not self.command:
             return "no command: actions were described, but nothing was commanded"
-        if not self.steps:
-            return "no actions: nothing was described for this command"
         if self.dropped_steps:
             total = self.dropped_steps + len(self.steps)
             return f"run too long: {self.dropped_steps} of its {total} descriptions were dropped"
+        if not self.steps:
+            return "no actions: nothing was described for this command"
         return None

@@ -5,7 +5,7 @@ No rclpy and no clock of its own: every call is told the time, in seconds, and r
 A run begins with a command and collects the descriptions that follow. It ends, and is to be checked, when
 
 - a description says it was the final one,
-- the next command comes,
+- the next command comes (it ends the active run and descriptions that name no command),
 - nothing was heard of it for ``idle_timeout_s``. Such a run stays open: a later description continues it, and it is
   checked again as a whole, so that a slow robot's early verdict is corrected.
 
@@ -13,7 +13,8 @@ A description without an id belongs to the command that is active when it arrive
 that id, also when the command arrives after it. A description for a run that has ended is late: it is counted and
 not used. Descriptions without a command are a run too, and end as UNKNOWN.
 
-The same command again, by its id or word for word before anything was described, is a repetition and changes nothing.
+The same command again while its run is active, by its id or word for word before anything was described, is a
+repetition and changes nothing. After its run has ended it begins a new one, also under the same id.
 
 An alert is raised by the first MISMATCH of a run, once a run, and cleared by the next MATCH. UNKNOWN neither raises
 nor clears.
@@ -97,7 +98,7 @@ class Monitor:
         self.counters = Counters()
         self.alert: Alert | None = None
         self._runs: OrderedDict[str, _Run] = OrderedDict()
-        self._ended: OrderedDict[str, str] = OrderedDict()  # id -> command of the runs that ended last
+        self._ended: deque[str] = deque(maxlen=_ENDED_IDS)
         self._alerted: deque[str] = deque(maxlen=_ENDED_IDS)
         self._active: _Run | None = None
         self._commands_without_id = 0
@@ -106,8 +107,7 @@ class Monitor:
         """A command arrived. Returns the runs that it ends, oldest first."""
         text = clean_text(text)
         active = self._active
-        repeated = active and active.command == text and (active.id == id or not (id or active.steps))
-        if repeated or (id and self._ended.get(id) == text and id not in self._runs):
+        if active and active.command == text and (active.id == id or not (id or active.steps)):
             self.counters.repeated_commands += 1
             return []
         self.counters.commands += 1
@@ -121,6 +121,8 @@ class Monitor:
         if not id:
             self._commands_without_id += 1
             id = f"#{self._commands_without_id}"
+        if id in self._alerted:  # an id that is used again is another run
+            self._alerted.remove(id)
         run = early or _Run(id, text, now)
         run.command, run.heard, run.news = text, now, True
         self._runs[id] = self._active = run
@@ -197,10 +199,7 @@ class Monitor:
     def _end(self, run: _Run) -> list[Episode]:
         del self._runs[run.id]
         if run.id:
-            self._ended[run.id] = run.command
-            self._ended.move_to_end(run.id)
-            if len(self._ended) > _ENDED_IDS:
-                self._ended.popitem(last=False)
+            self._ended.append(run.id)
         if run is self._active:
             self._active = None
         return [self._episode(run)] if run.news else []

@@ -309,13 +309,16 @@ def test_a_command_sent_again_once_a_second_does_not_put_off_the_check(monitor: 
     assert said(checked) == [("go", ("went",))]
 
 
-def test_a_command_sent_again_after_its_run_ended_begins_no_other(monitor: Monitor) -> None:
-    monitor.command("go", id="a", now=0)
-    assert len(monitor.action("arrived", command_id="a", final=True, now=1)) == 1
-    assert monitor.command("go", id="a", now=2) == []
-    assert monitor.counters.repeated_commands == 1
-    assert monitor.tick(1000) == []
-    assert monitor.flush() == []
+def test_a_command_sent_again_after_its_run_ended_begins_another(monitor: Monitor) -> None:
+    """A robot may use an id for a task rather than for a run; to ignore it would be to check it once and never again."""
+    for round in range(2):
+        monitor.command("go", id="a", now=10 * round)
+        (episode,) = monitor.action("arrived", command_id="a", final=True, now=10 * round + 1)
+        assert episode.steps == ("arrived",)
+        alert = monitor.conclude(verdict(Outcome.MISMATCH, episode.id))
+        assert alert is not None
+        assert (alert.raised, alert.consecutive) == (True, round + 1)
+    assert monitor.counters.repeated_commands == 0
 
 
 # --- "An alert is raised by the first MISMATCH of a run, once a run, and cleared by the next MATCH. ..."

@@ -225,9 +225,8 @@ class SelfCheckNode(LifecycleNode):
             self.unanswered += 1
             self._worker.submit(episode, self._report(reached))
             verdict = await answer
-            assert verdict is not None  # `reached` has set it
             self.unanswered -= 1
-            assert verdict is not None
+            assert verdict is not None  # `reached` has set it
         else:
             verdict = self._not_checking(episode)
         response.verdict = to_verdict_message(verdict, self._stamp())
