@@ -83,4 +83,6 @@ def _support(evidence: Evidence) -> str:
     implied = f'the steps imply "{evidence.inferred}"' if evidence.inferred else "no instruction was inferred"
     if evidence.explained is None:
         return implied
+    if (contrast := evidence.contrast) and contrast.rival and contrast.margin < 0:
+        implied += f"; in doubt: {contrast.rival.difference}"
     return f"the log explains {max(0.0, evidence.explained):.0%} of the command; {implied}"

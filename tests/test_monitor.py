@@ -310,7 +310,7 @@ def test_a_command_sent_again_once_a_second_does_not_put_off_the_check(monitor: 
 
 
 def test_a_command_sent_again_after_its_run_ended_begins_another(monitor: Monitor) -> None:
-    """A robot may use an id for a task rather than for a run; to ignore it would be to check it once and never again."""
+    """A robot may use an id for a task: to ignore it would be to check that task once and never again."""
     for round in range(2):
         monitor.command("go", id="a", now=10 * round)
         (episode,) = monitor.action("arrived", command_id="a", final=True, now=10 * round + 1)
