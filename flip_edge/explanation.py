@@ -5,21 +5,24 @@ from __future__ import annotations
 from flip_edge.backward import Evidence
 
 _INFORMATION = 2.0  # nats from which a word of the command is worth naming
+_RELATED = 0.3  # share of the command's information that the log must mention for an exchange to be one
 _SHOWN = 6  # words that a sentence lists at most
 
 
 def explain(evidence: Evidence) -> tuple[str, ...]:
     """Say what in the run does not fit the command, the weightiest first; empty where nothing was found.
 
-    Two things count as exchanged when the command with the one in the other's place is likelier given the log; a word
-    counts as never mentioned when the log lacks it and it carries information.
+    Two things count as exchanged when the command with the one in the other's place is likelier given the log, and the
+    run has to do with the command at all; a word counts as never mentioned when the log lacks it and it carries information.
     """
     findings = []
     exchanged = ""
     if evidence.support:
         findings += [f'the run reports: "{step}"' for step in evidence.support.failures[-1:]]
     contrast = evidence.contrast
-    if contrast and contrast.rival and contrast.margin < 0:
+    # In a run that has little to do with the command, every exchange is likelier, and none says anything.
+    related = evidence.support is not None and evidence.support.found >= _RELATED
+    if related and contrast and contrast.rival and contrast.margin < 0:
         exchanged = contrast.rival.told
         findings.append(contrast.rival.difference)
     if evidence.support:
