@@ -13,7 +13,8 @@ def explain(evidence: Evidence) -> tuple[str, ...]:
     """Say what in the run does not fit the command, the weightiest first; empty where nothing was found.
 
     Two things count as exchanged when the command with the one in the other's place is likelier given the log, and the
-    run has to do with the command at all; a word counts as never mentioned when the log lacks it and it carries information.
+    run has to do with the command at all; a word counts as never mentioned when the log lacks it and it carries
+    information.
     """
     findings = []
     exchanged = ""
