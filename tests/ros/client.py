@@ -167,6 +167,9 @@ class Client:
         """Call a service of the node, by its name below the node's; the future of the answer."""
         if name not in self._services:
             self._services[name] = self.node.create_client(kind, f"{self.name}/{name}")
+            self.until(self._services[name].service_is_ready, f"service {name}")
+            # The server must know this client too, or it gives up on the answer after 0.1 s; nothing tells when.
+            self.spin(0.3)
         self.until(self._services[name].service_is_ready, f"service {name}")
         return self._services[name].call_async(request)
 
