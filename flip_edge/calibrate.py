@@ -19,7 +19,6 @@ from flip_edge.calibration import (
     conformal_threshold,
     features,
     features_known,
-    find_calibration,
     runs_needed,
     save_calibration,
     today,
@@ -186,14 +185,13 @@ def run(check: SelfCheck, arguments: argparse.Namespace) -> int:
     if not 0 < arguments.false_alarm_rate < 1:
         raise CalibrationError(f"the false-alarm rate must lie between 0 and 1, not {arguments.false_alarm_rate}")
     samples = observe(check, arguments.runs)
-    base = check.calibration or find_calibration("auto", check.model_id, check.prompt_id)
     made = calibrate(
         samples,
         id=arguments.output.stem,
         model_id=check.model_id,
         prompt_id=check.prompt_id,
         false_alarm_rate=arguments.false_alarm_rate,
-        base=base,
+        base=check.calibration,
         made_from=arguments.runs.name,
     )
     save_calibration(made, arguments.output)
