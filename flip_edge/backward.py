@@ -18,6 +18,7 @@ import numpy.typing as npt
 from flip_edge.contrast import Alternative, alternatives
 from flip_edge.episode import Episode
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError
+from flip_edge.fulfilment import Fulfilment, fulfilment
 from flip_edge.prompts import Piece, PromptFormat, Query, foreign_script
 from flip_edge.similarity import Overlap, compare
 from flip_edge.support import Support, support
@@ -67,6 +68,7 @@ class Evidence:
         log_likelihood_without_log: the same without the log.
         support: which words of the command the log supports, and the failures it reports.
         contrast: the command against others that differ in one thing.
+        fulfilment: what of the command the acts of the log fulfil.
         failure: why the evidence is incomplete.
         unparsable: whether all that fails is that the model wrote no instruction.
         tokens_reused, tokens_prefilled, tokens_generated: what the reading cost.
@@ -78,6 +80,7 @@ class Evidence:
     log_likelihood_without_log: float | None = None
     support: Support | None = None
     contrast: Contrast | None = None
+    fulfilment: Fulfilment | None = None
     failure: str | None = None
     unparsable: bool = False
     tokens_reused: int = 0
@@ -154,7 +157,11 @@ class BackwardInference:
 
     def _read(self, episode: Episode) -> Evidence:
         prefilled = self._engine.read(self.prompt.log(episode.steps, self._engine.chat))
-        return Evidence(tokens_reused=self._engine.prefix_tokens, tokens_prefilled=prefilled)
+        return Evidence(
+            fulfilment=fulfilment(episode.command, episode.steps),
+            tokens_reused=self._engine.prefix_tokens,
+            tokens_prefilled=prefilled,
+        )
 
     def _weigh(self, episode: Episode, evidence: Evidence) -> Evidence:
         answer = self.prompt.answer_text(episode.command)

@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from flip_edge.backward import Evidence
 from flip_edge.calibration import (
+    FEATURES,
     Calibration,
     conformal_threshold,
     features,
-    features_known,
     runs_needed,
     save_calibration,
     today,
@@ -102,7 +102,6 @@ def calibrate(
         CalibrationError: there are too few runs for the rate, or there is nothing to take weights from.
     """
     complete = [(sample, found) for sample in samples if (found := features(sample.evidence)) is not None]
-    names = features_known()
     if all(sample.matches for sample, _ in complete):
         if base is None:
             raise CalibrationError(
@@ -115,9 +114,9 @@ def calibrate(
         fitted = set(groups[: len(groups) // 2])
         learned = [(sample, found) for sample, found in complete if sample.group in fitted]
         held_out = [(sample, found) for sample, found in complete if sample.group not in fitted]
-        matrix = np.array([[found[name] for name in names] for _, found in learned])
+        matrix = np.array([[found[name] for name in FEATURES] for _, found in learned])
         fitted_weights, intercept = fit_weights(matrix, np.array([sample.matches for sample, _ in learned]))
-        weights = dict(zip(names, fitted_weights, strict=True))
+        weights = dict(zip(FEATURES, fitted_weights, strict=True))
     draft = Calibration(
         id=id,
         model_id=model_id,

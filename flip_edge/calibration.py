@@ -25,29 +25,39 @@ from flip_edge.registry import data_dir
 FORMAT = 1
 
 
+FEATURES = ("explained", "found", "found_last", "handled", "completed", "consistent", "f1", "contrast", "no_failure")
+
+
 def features(evidence: Evidence) -> dict[str, float] | None:
     """What the score is made of; each between about 0 and 1, higher for a better match. None without a likelihood.
 
     - ``explained``: share of the command's surprise that the log takes away, 1 - LL(command | log) / LL(command).
-    - ``found``: share of the command's information whose words the log mentions.
+    - ``found``: share of the words asked for that the log mentions.
     - ``found_last``: the same for the last step.
+    - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
+    - ``completed``: share of the acts asked for that were done, often enough and to the end.
+    - ``consistent``: 0 where something was done the wrong way round, or against the command; else 1.
     - ``f1``: word F1 of the inferred instruction.
     - ``contrast``: 1 where no command that differs in one thing is likelier; less by the share of the command's
       surprise by which one is.
-    - ``no_failure``: 1 where the log reports no failure that was not made good.
+    - ``no_failure``: 0 where the log reports a failure that was not made good; else 1.
     """
-    explained, support, contrast = evidence.explained, evidence.support, evidence.contrast
-    if explained is None or support is None or contrast is None:
+    explained, support, contrast, acts = evidence.explained, evidence.support, evidence.contrast, evidence.fulfilment
+    if explained is None or support is None or contrast is None or acts is None:
         return None
     surprise = sum(word.surprise for word in support.words) or 1.0
-    return {
-        "explained": explained,
-        "found": support.found,
-        "found_last": support.found_last,
-        "f1": evidence.overlap.f1 if evidence.overlap else 0.0,
-        "contrast": 1 + max(-1.0, min(0.0, contrast.margin / surprise)),
-        "no_failure": 0.0 if support.failures else 1.0,
-    }
+    values = (
+        explained,
+        support.found,
+        support.found_last,
+        support.found if acts.handled is None else acts.handled,
+        acts.completed,
+        0.0 if acts.contradictions else 1.0,
+        evidence.overlap.f1 if evidence.overlap else 0.0,
+        1 + max(-1.0, min(0.0, contrast.margin / surprise)),
+        0.0 if support.failures else 1.0,
+    )
+    return dict(zip(FEATURES, values, strict=True))
 
 
 NonNegative = Annotated[float, Meta(ge=0, le=1e6)]
@@ -132,15 +142,9 @@ def load_calibration(path: Path) -> Calibration:
         raise CalibrationError(f"calibration {path}: {error}") from error
     if calibration.format != FORMAT:
         raise CalibrationError(f"calibration {path} has format {calibration.format}; this flip_edge reads {FORMAT}")
-    known = set(features_known())
-    if unknown := sorted(set(calibration.weights) - known):
+    if unknown := sorted(set(calibration.weights) - set(FEATURES)):
         raise CalibrationError(f"calibration {path} weighs unknown features: {', '.join(unknown)}")
     return calibration
-
-
-def features_known() -> tuple[str, ...]:
-    """The names of the features, in their order."""
-    return ("explained", "found", "found_last", "f1", "contrast", "no_failure")
 
 
 def save_calibration(calibration: Calibration, path: Path) -> None:

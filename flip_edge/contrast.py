@@ -7,11 +7,13 @@ places, colours, numbers that it mentions and the command does not) and from a l
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from flip_edge.acts import NOT_A_PLACE, acts_of
 from flip_edge.lexicon import lexicon
-from flip_edge.support import Word, same_word, words_of
+from flip_edge.support import Word
+from flip_edge.wording import same_word, words_of
 
 _INFORMATION = 0.3  # nats from which a word of the command is worth exchanging
 _CANDIDATES = 4  # words of the log tried in one place
@@ -45,7 +47,7 @@ def alternatives(command: str, words: Sequence[Word], steps: Sequence[str], limi
     sources: Iterable[Iterator[Alternative]] = (
         _opposites(command, words),
         _without_negation(command),
-        _roles(command, words),
+        _roles(command),
         _substitutes(command, words, steps),
     )
     for source in sources:
@@ -74,21 +76,19 @@ def _without_negation(command: str) -> Iterator[Alternative]:
             yield Alternative(command[len(negation) :].strip(), negation, difference)
 
 
-def _roles(command: str, words: Sequence[Word]) -> Iterator[Alternative]:
-    """The thing and the place exchanged, around the first relation between two words that carry information."""
-    heavy: Callable[[Word], bool] = lambda word: (  # noqa: E731
-        word.surprise >= _INFORMATION and word.text not in lexicon().closed_class
-    )
-    for place, word in enumerate(words):
-        before = [other.text for other in words[1:place] if heavy(other)]
-        after = [other.text for other in words[place + 1 :] if heavy(other)]
-        if word.text in lexicon().relations and before and after:
-            thing, other = before[-1], after[0]
-            if thing != other:
-                held = _exchange(command, thing, "\0").command
-                swapped = _exchange(held, other, thing).command.replace("\0", other)
-                yield Alternative(swapped, thing, f'the run fits "{swapped}" better')
-            return
+def _roles(command: str) -> Iterator[Alternative]:
+    """Thing and place exchanged, or start and goal."""
+    for act in acts_of(command):
+        pairs = []
+        if act.object and act.place and act.relation not in NOT_A_PLACE:
+            pairs.append((act.object[-1], act.place[-1]))
+        if act.source and act.place and act.relation != "from":
+            pairs.append((act.source[-1], act.place[-1]))
+        for one, other in pairs:
+            if one != other:
+                held = _exchange(command, one, "\0").command
+                swapped = _exchange(held, other, one).command.replace("\0", other)
+                yield Alternative(swapped, one, f'the run fits "{swapped}" better')
 
 
 def _substitutes(command: str, words: Sequence[Word], steps: Sequence[str]) -> Iterator[Alternative]:
@@ -96,10 +96,7 @@ def _substitutes(command: str, words: Sequence[Word], steps: Sequence[str]) -> I
     spots = [
         word.text
         for position, word in enumerate(words)
-        if not word.found
-        and word.surprise >= _INFORMATION
-        and word.text not in lexicon().closed_class
-        and (position > 0 or word.text[0].isdigit())
+        if word.asked and not word.found and word.surprise >= _INFORMATION and (position > 0 or word.text[0].isdigit())
     ]
     told = [word.text for word in words]
     numbers: list[str] = []

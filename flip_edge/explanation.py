@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flip_edge.backward import Evidence
+from flip_edge.fulfilment import Demand
 
 _INFORMATION = 2.0  # nats from which a word of the command is worth naming
 _RELATED = 0.3  # share of the command's information that the log must mention for an exchange to be one
@@ -14,26 +15,37 @@ def explain(evidence: Evidence) -> tuple[str, ...]:
 
     Two things count as exchanged when the command with the one in the other's place is likelier given the log, and the
     run has to do with the command at all; a word counts as never mentioned when the log lacks it and it carries
-    information.
+    information; an act counts as not done when the log has no verb for it.
     """
     findings = []
     exchanged = ""
     if evidence.support:
         findings += [f'the run reports: "{step}"' for step in evidence.support.failures[-1:]]
+    acts = evidence.fulfilment
+    if acts:
+        findings += acts.contradictions
     contrast = evidence.contrast
     # In a run that has little to do with the command, every exchange is likelier, and none says anything.
     related = evidence.support is not None and evidence.support.found >= _RELATED
     if related and contrast and contrast.rival and contrast.margin < 0:
         exchanged = contrast.rival.told
         findings.append(contrast.rival.difference)
+    if acts:
+        findings += [_unmet(demand) for demand in acts.demands if demand.done < 1]
     if evidence.support:
         absent = [
             word.text
             for word in evidence.support.words
-            if not word.found and word.surprise >= _INFORMATION and word.text != exchanged
+            if word.asked and not word.found and word.surprise >= _INFORMATION and word.text != exchanged
         ]
         if absent:
             findings.append(f"the run never mentions {', '.join(dict.fromkeys(absent[:_SHOWN]))}")
     if evidence.inferred:
         findings.append(f'the steps imply "{evidence.inferred}"')
     return tuple(findings)
+
+
+def _unmet(demand: Demand) -> str:
+    if demand.done and demand.times > 1:
+        return f'"{demand.verb}" was commanded {demand.times} times, and done {round(demand.done * demand.times)}'
+    return f'"{demand.verb}" was commanded, and is not seen done'

@@ -18,6 +18,22 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         relations: words after which a thing and its place may change roles.
         closed_class: words that are never an object or a place.
         failures: phrases that say that a step failed.
+        acts: verbs by the kind of act they stand for.
+        done_by: kinds of act in a log that fulfil another kind in a command.
+        states: words that ask for an act by its effect, by the kind of act.
+        traces: things by which such an act is done, by its kind.
+        numbers: numerals.
+        units: words after a number that make it an amount.
+        numbered: words before a number that make it a name.
+        articles: words that a name follows.
+        boundaries: words at which a clause ends.
+        leading: words that may stand before a clause's verb.
+        negators: words that turn a clause into its opposite.
+        particles: words that may follow a verb and belong to it.
+        prepositions: words at which a verb's object ends.
+        generic: words in place of a name.
+        body: the robot's own parts.
+        directions, recordings: objects that change what "take" and "make" stand for.
     """
 
     opposites: tuple[tuple[str, str], ...]
@@ -25,6 +41,23 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relations: frozenset[str]
     closed_class: frozenset[str]
     failures: tuple[str, ...]
+    acts: dict[str, frozenset[str]]
+    done_by: dict[str, frozenset[str]]
+    states: dict[str, frozenset[str]]
+    traces: dict[str, frozenset[str]]
+    numbers: dict[str, int]
+    units: frozenset[str]
+    numbered: frozenset[str]
+    articles: frozenset[str]
+    boundaries: frozenset[str]
+    leading: frozenset[str]
+    negators: frozenset[str]
+    particles: frozenset[str]
+    prepositions: frozenset[str]
+    generic: frozenset[str]
+    body: frozenset[str]
+    directions: frozenset[str]
+    recordings: frozenset[str]
 
 
 @lru_cache(maxsize=1)

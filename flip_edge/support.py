@@ -1,27 +1,18 @@
-"""Which parts of a command its log supports, word by word, and which failures the log itself reports.
-
-A word counts by its surprise: the information, in nats, that the model had not expected in a command. Function words
-are cheap to the model and so weigh little; no list of them is needed, in any language.
-"""
+"""Which parts of a command its log supports, word by word, and which failures the log itself reports."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-import snowballstemmer
 
+from flip_edge.acts import ruled_out
 from flip_edge.lexicon import lexicon
-from flip_edge.similarity import is_unspaced
+from flip_edge.wording import Mentions, failure_phrases, is_content, reports_failure, word_key, word_spans
 
-_WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
-_COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
 _RECOVERED = 0.8  # share of a failed step's words that a later step must repeat to count as its success
-_STEMMER = snowballstemmer.stemmer("english")
 
 
 @dataclass(frozen=True)
@@ -34,6 +25,7 @@ class Word:
         given_log: nats it cost the model with the log.
         found: whether the log mentions it.
         found_last: whether the last step mentions it.
+        asked: whether it names something that the command wants, rather than a function word or what it rules out.
     """
 
     text: str
@@ -41,6 +33,7 @@ class Word:
     given_log: float
     found: bool
     found_last: bool
+    asked: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,13 +50,13 @@ class Support:
 
     @property
     def found(self) -> float:
-        """Share of the command's information whose words the log mentions, in [0, 1]."""
-        return _share(self.words, [word.found for word in self.words])
+        """Share of the words asked for that the log mentions, in [0, 1]; 1 where none is asked for."""
+        return _share([word.found for word in self.words if word.asked])
 
     @property
     def found_last(self) -> float:
         """The same for the last step alone: what completes a task tends to be the last thing done."""
-        return _share(self.words, [word.found_last for word in self.words])
+        return _share([word.found_last for word in self.words if word.asked])
 
 
 def support(
@@ -80,10 +73,11 @@ def support(
         given_log, without_log: natural log-probabilities of those tokens.
     """
     command = "".join(pieces).lower()
-    whole, last = _Mentions(steps), _Mentions(steps[-1:])
+    whole, last = Mentions(steps), Mentions(steps[-1:])
+    unwanted = ruled_out(command)
     ends = np.cumsum([len(piece) for piece in pieces])
     words = []
-    for text, start, end in _words(command):
+    for text, start, end in word_spans(command):
         # A token counts for a word by the share of its letters that lie in the word.
         shares = [
             max(0, min(end, stop) - max(start, stop - len(piece))) / (len(piece.strip()) or 1)
@@ -97,19 +91,10 @@ def support(
                 given_log=float(-(weights @ given_log)),
                 found=whole.hold(text),
                 found_last=last.hold(text),
+                asked=is_content(text) and text not in unwanted,
             )
         )
     return Support(tuple(words), unrecovered_failures(steps))
-
-
-def words_of(text: str) -> list[str]:
-    """The words and numbers of a text, in lower case."""
-    return [word for word, _, _ in _words(text.lower())]
-
-
-def same_word(one: str, other: str) -> bool:
-    """Whether two words are inflections of one, or two numbers have the same value."""
-    return _key(one) == _key(other)
 
 
 def unrecovered_failures(steps: Sequence[str]) -> tuple[str, ...]:
@@ -120,61 +105,16 @@ def unrecovered_failures(steps: Sequence[str]) -> tuple[str, ...]:
     """
     left = []
     for number, step in enumerate(steps):
-        if not _failure().search(step):
+        if not reports_failure(step):
             continue
         # The reason after a colon is not what was tried.
-        tried = {_key(word) for word, _, _ in _words(_failure().sub(" ", step.split(":")[0]).lower())}
-        tried -= {_key(word) for word in lexicon().closed_class}
-        later = [_Mentions([other]) for other in steps[number + 1 :] if not _failure().search(other)]
+        tried = {word_key(word) for word, _, _ in word_spans(failure_phrases().sub(" ", step.split(":")[0]).lower())}
+        tried -= {word_key(word) for word in lexicon().closed_class}
+        later = [Mentions([other]) for other in steps[number + 1 :] if not reports_failure(other)]
         if not any(tried and len(tried & other.keys) >= _RECOVERED * len(tried) for other in later):
             left.append(step)
     return tuple(left)
 
 
-class _Mentions:
-    """What a stretch of log mentions."""
-
-    def __init__(self, steps: Sequence[str]) -> None:
-        texts = [[word for word, _, _ in _words(step.lower())] for step in steps]
-        self.keys = {_key(word) for words in texts for word in words}
-        self._run_together = ["".join(words) for words in texts]
-
-    def hold(self, word: str) -> bool:
-        if _key(word) in self.keys:
-            return True
-        # Robots run names together: "coffeetable 1" mentions a table, and "coffee table" a coffeetable.
-        return len(word) >= _COMPOUND and word.isalpha() and any(word in text for text in self._run_together)
-
-
-def _words(text: str) -> list[tuple[str, int, int]]:
-    """Words and numbers with their places; characters where the script has no spaces."""
-    found = []
-    for match in _WORD.finditer(text):
-        if is_unspaced(match.group()):
-            found += [
-                (char, match.start() + offset, match.start() + offset + 1) for offset, char in enumerate(match.group())
-            ]
-        else:
-            found.append((match.group(), match.start(), match.end()))
-    return found
-
-
-@lru_cache(maxsize=1)
-def _failure() -> re.Pattern[str]:
-    phrases = "|".join(re.escape(phrase) for phrase in sorted(lexicon().failures, key=len, reverse=True))
-    return re.compile(rf"\b(?:{phrases})\b", re.IGNORECASE)
-
-
-@lru_cache(maxsize=4096)
-def _key(word: str) -> str:
-    """What makes two words the same: the stem of a word, the value of a number."""
-    try:
-        return repr(float(word))
-    except ValueError:
-        return str(_STEMMER.stemWord(word))
-
-
-def _share(words: Sequence[Word], chosen: Sequence[bool]) -> float:
-    weights = [max(word.surprise, 0.0) for word in words]
-    total = sum(weights)
-    return sum(weight for weight, yes in zip(weights, chosen, strict=True) if yes) / total if total else 0.0
+def _share(found: Sequence[bool]) -> float:
+    return sum(found) / len(found) if found else 1.0

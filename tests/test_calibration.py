@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flip_edge.calibration import (
+    FEATURES,
     Calibration,
     conformal_threshold,
-    features_known,
     find_calibration,
     load_calibration,
     runs_needed,
@@ -33,9 +33,9 @@ GOOD = Calibration(
 )
 
 
-@given(st.dictionaries(st.sampled_from(features_known()), st.floats(-1, 1)), st.sampled_from(features_known()))
+@given(st.dictionaries(st.sampled_from(FEATURES), st.floats(-1, 1)), st.sampled_from(FEATURES))
 def test_more_support_never_lowers_the_score(values: dict[str, float], name: str) -> None:
-    base = {**dict.fromkeys(features_known(), 0.0), **values}
+    base = {**dict.fromkeys(FEATURES, 0.0), **values}
     assert 0 <= GOOD.score_of(base) <= GOOD.score_of({**base, name: base[name] + 0.5}) <= 1
 
 

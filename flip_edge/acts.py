@@ -1,0 +1,195 @@
+"""What a sentence says is done: its acts, and what each of them is done to.
+
+Robots' logs and commands are plain: one verb at the head of each clause, its object after it. A small lexicon of verbs
+and the clause's shape are enough to read them; a verb that it does not know is no act, and no claim is made about it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from flip_edge.lexicon import lexicon
+from flip_edge.wording import apart, is_content, word_key
+
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
+_NOT = re.compile("n['\u2019]t\\b")
+NOT_A_PLACE = frozenset({"with", "to", "from"})  # relations that put no thing in a place: a cup with a fork in it
+_NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing done or to be done.
+
+    Attributes:
+        kinds: the kinds of act that the verb may stand for here; see ``acts`` in the lexicon. Empty only where a verb
+            that the lexicon does not know is negated.
+        verb: as it stands in the text, in lower case.
+        object: the content words of what it is done to.
+        relation: the preposition that says where, such as "on"; empty where there is none.
+        place: the content words after it.
+        source: the content words after "from".
+        about: all content words after the verb.
+        rest: all words after the verb.
+        negated: whether the text says that it is not done, or must not be.
+    """
+
+    kinds: frozenset[str]
+    verb: str
+    object: tuple[str, ...] = ()
+    relation: str = ""
+    place: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    rest: tuple[str, ...] = ()
+    negated: bool = False
+
+
+@lru_cache(maxsize=4096)
+def acts_of(text: str) -> tuple[Act, ...]:
+    """The acts that a text names, in order.
+
+    >>> [(sorted(act.kinds), act.object) for act in acts_of("Turn around and put the red cup down in the sink")]
+    [(['go'], ()), (['place'], ('red', 'cup'))]
+    >>> [act.negated for act in acts_of("inspect the pump but do not touch it")]
+    [False, True]
+    """
+    return tuple(act for clause in _clauses(text) if (act := _act(clause)))
+
+
+def _clauses(text: str) -> list[list[str]]:
+    """Words between punctuation and conjunctions; a clause that a negation opens begins with it."""
+    boundaries, negations = lexicon().boundaries, lexicon().negators
+    clauses: list[list[str]] = [[]]
+    tokens = _TOKEN.findall(_NOT.sub(" not", apart(text)))
+    for token, successor in zip(tokens, [*tokens[1:], ""], strict=False):
+        # "asked to open it" has two clauses, "went to the door" one.
+        if not token[0].isalnum() or token in boundaries or (token == "to" and is_verb(successor)):
+            clauses.append([])
+        else:
+            if token in negations and token != "not":
+                clauses.append([])
+            clauses[-1].append(token)
+    return [clause for clause in clauses if clause]
+
+
+def _act(clause: Sequence[str]) -> Act | None:
+    words = lexicon()
+    start, negated = 0, False
+    while start < len(clause) and (clause[start] in words.leading or clause[start] in words.negators):
+        negated = negated or clause[start] in words.negators
+        start += 1
+    # After an article stands a name: "to the close counter" closes nothing.
+    if start == len(clause) or (start and clause[start - 1] in words.articles):
+        return None
+    verb, rest = clause[start], list(clause[start + 1 :])
+    kinds = _kinds(verb)
+    if not kinds and len(clause) > start + 1 and clause[-1].endswith("ed"):
+        # "mug 1 grasped": the object first, the participle last.
+        verb, rest, kinds = clause[-1], list(clause[start:-1]), _kinds(clause[-1])
+    if not kinds and not negated:
+        return None
+    things = _object(rest)
+    relation, place = following(rest, words.relations - {"from"})
+    return Act(
+        kinds=_in_context(kinds, verb, rest, things),
+        verb=verb,
+        object=things,
+        relation=relation,
+        place=place,
+        source=following(rest, ("from",))[1],
+        about=tuple(word for word in rest if is_content(word)),
+        rest=tuple(rest),
+        negated=negated,
+    )
+
+
+def ruled_out(text: str) -> frozenset[str]:
+    """The words that a text names only to say that they are not meant.
+
+    >>> sorted(ruled_out("inspect the pump but do not touch the valve"))
+    ['touch', 'valve']
+    """
+    acts = acts_of(text)
+    meant = {word for act in acts if not act.negated for word in (act.verb, *act.about)}
+    return frozenset(word for act in acts if act.negated for word in (act.verb, *act.about)) - meant
+
+
+def is_verb(word: str) -> bool:
+    """Whether the lexicon knows the word as a verb."""
+    return bool(_kinds(word))
+
+
+@lru_cache(maxsize=4096)
+def _kinds(verb: str) -> frozenset[str]:
+    table = lexicon().acts
+    exact = frozenset(kind for kind, verbs in table.items() if verb in verbs)
+    return exact or frozenset(kind for kind, keys in _act_keys().items() if word_key(verb) in keys)
+
+
+@lru_cache(maxsize=1)
+def _act_keys() -> dict[str, frozenset[str]]:
+    return {kind: frozenset(map(word_key, verbs)) for kind, verbs in lexicon().acts.items()}
+
+
+def _object(rest: Sequence[str]) -> tuple[str, ...]:
+    """The content words up to the first preposition, past the verb's own particles."""
+    words = lexicon()
+    start = 0
+    while start < len(rest) and rest[start] in words.particles:
+        start += 1
+    taken: list[str] = []
+    for word in rest[start:]:
+        if word in words.prepositions and not (word == "of" and taken):
+            break
+        taken.append(word)
+    return tuple(word for word in taken if is_content(word))
+
+
+def following(rest: Sequence[str], openings: Collection[str]) -> tuple[str, tuple[str, ...]]:
+    """The first of some prepositions that a name follows, and the content words of that name."""
+    for start, word in enumerate(rest):
+        if word in openings:
+            named = _object(rest[start + 1 :])
+            if named:
+                return word, named
+    return "", ()
+
+
+def _in_context(kinds: frozenset[str], verb: str, rest: Sequence[str], things: Sequence[str]) -> frozenset[str]:
+    """What the verb stands for here: some verbs go by their particles, some by their object."""
+    words = lexicon()
+    if not kinds:
+        return kinds
+    last = things[-1] if things else ""
+    if words.recordings.intersection(things):
+        return frozenset({"look"})  # "take a picture of the pump"
+    if last in words.body:
+        # Opening the gripper lets go, closing it takes; moving an arm moves nothing else.
+        return {"open": frozenset({"place"}), "close": frozenset({"take"})}.get(next(iter(kinds)), frozenset({"go"}))
+    if last in words.directions:
+        return frozenset({"go"})  # "take a left", "make a turn"
+    if "turn" in kinds:
+        return frozenset({"switch"}) if _switched(rest) else frozenset({"go"})
+    if "leave" in kinds:
+        stays = any(word in words.relations for word in rest)
+        return frozenset({"place"}) if stays else frozenset({"exit"})
+    if "return" in kinds or "move" in kinds:
+        moved = bool(things) and rest[0] not in words.prepositions | words.particles
+        return frozenset({"carry"}) if moved and not things[0][0].isdigit() else frozenset({"go"})
+    if "look" in kinds and rest[:1] == ["for"]:
+        return frozenset({"find"})
+    if "go" in kinds and any(word in ("into", "inside", "through") for word in rest[:3]):
+        return frozenset({"go", "enter"})
+    return kinds
+
+
+def _switched(rest: Sequence[str]) -> bool:
+    for place, word in enumerate(rest[:_NEAR]):
+        if word in ("on", "off"):
+            # "turn on the lamp", but not "turn on the left".
+            return not any(after in lexicon().directions for after in rest[place + 1 : place + 3])
+    return False

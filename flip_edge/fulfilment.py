@@ -1,0 +1,276 @@
+"""What a command asks to be done, and how much of it the log shows as done.
+
+The model's likelihood says whether a log is *about* the command; a run that was broken off, or that did the thing the
+wrong way round, is about it too. Here the acts of both are compared: whether each act that the command asks for was
+done, often enough and to the end, whether on the things that it names, and whether anything was done that it rules
+out. A command or a log without a verb that the lexicon knows is not judged here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from flip_edge.acts import NOT_A_PLACE, Act, acts_of, following, is_verb
+from flip_edge.lexicon import lexicon
+from flip_edge.wording import Mentions, apart, is_content, reports_failure, same_word, word_key, words_of
+
+_MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
+_EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
+_WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
+_MOTIONS = frozenset({"go", "find", "dock", "undock", "enter", "exit", "leave", "turn"})  # have goals, not objects
+_SWITCHED = frozenset({"on", "off"})
+_MOVING = frozenset({"take", "place", "carry", "get"})
+_THEN = re.compile(r"\b(?:and then|then|before)\b")
+_AFTER = re.compile(r"\bafter\b")
+
+
+@dataclass(frozen=True)
+class Demand:
+    """An act that the command asks for.
+
+    Attributes:
+        verb: in the command's words.
+        times: how often.
+        done: the share of it that the log shows, in [0, 1].
+    """
+
+    verb: str
+    times: int
+    done: float
+
+
+@dataclass(frozen=True)
+class Fulfilment:
+    """What of a command the acts of its log fulfil.
+
+    Attributes:
+        demands: the acts that it asks for, in order.
+        handled: share of the things it wants handled that the log handles, in [0, 1]; None where it names none, or
+            where the log has no act that is known.
+        contradictions: what was done the wrong way round or against the command, in words.
+    """
+
+    demands: tuple[Demand, ...] = ()
+    handled: float | None = None
+    contradictions: tuple[str, ...] = ()
+
+    @property
+    def completed(self) -> float:
+        """Share of the demands that were met, in [0, 1]; 1 where none is known."""
+        return sum(demand.done for demand in self.demands) / len(self.demands) if self.demands else 1.0
+
+
+def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
+    """Compare the acts of a command with those of its log."""
+    log = [
+        (number, act)
+        for number, step in enumerate(steps)
+        if not reports_failure(step)
+        for act in acts_of(step)
+        if not act.negated
+    ]
+    wanted = [act for act in acts_of(command) if not act.negated]
+    contradictions = (
+        *_forbidden(command, log, steps),
+        *_neglected(wanted, log),
+        *_turned_round(command, wanted, log, steps),
+    )
+    if not any(acts_of(step) for step in steps):
+        return Fulfilment(contradictions=contradictions)
+    return Fulfilment(
+        demands=(*_acts_demanded(command, wanted, log, steps), *_states_demanded(command, wanted, log, steps)),
+        handled=_handled(wanted, log, steps),
+        contradictions=contradictions,
+    )
+
+
+_Log = Sequence[tuple[int, Act]]
+
+
+def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
+    times, word = _times(command)
+    for act in wanted:
+        accepted = _accepted(act)
+        hits = sorted({number for number, other in log if other.kinds & accepted})
+        done = 1.0 if hits or _traced(accepted, steps) else 0.0
+        if done and "place" in accepted and "take" not in accepted and _still_held(log):
+            done = 0.0
+        counted = bool(accepted & {"place", "take"}) and times > 1
+        if done and counted and not _said_at_once(times, word, command, [steps[number] for number in hits]):
+            done = min(1.0, len(hits) / times)
+        yield Demand(act.verb, times if counted else 1, done)
+
+
+def _states_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
+    """ "A washed apple" asks for washing."""
+    asked = {kind for act in wanted for kind in act.kinds}
+    for word in words_of(command):
+        kinds = {kind for kind, states in lexicon().states.items() if word in states}
+        if kinds and not kinds & asked:
+            asked |= kinds
+            shown = any(act.kinds & kinds for _, act in log) or _traced(kinds, steps)
+            yield Demand(word, 1, 1.0 if shown else 0.0)
+
+
+def _accepted(act: Act) -> set[str]:
+    """The kinds of act in a log that fulfil an act of a command."""
+    table = lexicon().done_by
+    return {kind for wanted in act.kinds for kind in (wanted, *table.get(wanted, ()))}
+
+
+def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
+    """Whether something is mentioned by which such acts are done: a microwave heats."""
+    traces = {word_key(word) for kind in kinds for word in lexicon().traces.get(kind, ())}
+    return bool(traces) and not traces.isdisjoint(Mentions(steps).keys)
+
+
+def _still_held(log: _Log) -> bool:
+    """Whether what was taken last was not put anywhere."""
+    moved = [act.kinds for _, act in log if act.kinds & {"take", "place"}]
+    return bool(moved) and "place" not in moved[-1]
+
+
+def _times(command: str) -> tuple[int, str]:
+    """How often the command wants it, and the word that says so."""
+    words = words_of(command)
+    units = lexicon().units
+    for word, following in pairwise(words):
+        number = lexicon().numbers.get(word) or (int(word) if word.isdigit() else 0)
+        if 1 < number <= _MOST and following not in units and following.isalpha() and is_content(following):
+            before = words[: words.index(word)]
+            if not before or before[-1] not in lexicon().numbered:
+                return number, word
+    return 1, ""
+
+
+def _said_at_once(times: int, word: str, command: str, steps: Sequence[str]) -> bool:
+    """Whether one step says that it was done to all of them: by the number, by "both", or in the plural."""
+    words = words_of(command)
+    noun = next((other for other in words[words.index(word) + 1 :] if other.endswith("s")), "")
+    for step in steps:
+        said = words_of(step)
+        if any(same_word(one, str(times)) or one in ("both", "all") for one in said) or (noun and noun in said):
+            return True
+    return False
+
+
+def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
+    """Share of the things to be handled that the log handles, by the last word of each name."""
+    objects = ([word for word in act.object if word not in lexicon().generic] for act in wanted)
+    heads = [names[-1] for names, act in zip(objects, wanted, strict=True) if names and not act.kinds & _MOTIONS]
+    if not heads or not log:
+        return None
+    names = []
+    for number, act in log:
+        named = [word for word in act.object if word not in lexicon().generic]
+        # `PickObject: mug` names its object where a sentence would not.
+        names.append(" ".join(named) if named else steps[number])
+    found = Mentions(names)
+    return sum(found.hold(head) for head in heads) / len(heads)
+
+
+# --- contradictions
+
+
+def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """What was done although the command rules it out."""
+    for act in acts_of(command):
+        if not act.negated:
+            continue
+        about = Mentions([" ".join(act.about)]).keys
+        done = [
+            " ".join((other.verb, *other.about))
+            for _, other in log
+            if other.kinds & act.kinds and (not about or about & Mentions([" ".join(other.about)]).keys)
+        ]
+        if not act.kinds:
+            said = {word_key(act.verb), *about}
+            done = [
+                step for step in steps if said <= Mentions([step]).keys and not any(a.negated for a in acts_of(step))
+            ]
+        if done:
+            yield f"'{done[-1]}' was not to be done"
+    text = apart(command)
+    for excepted in _EXCEPTED.findall(text):
+        left = lexicon().acts["leave"]
+        if any(_names(act.object, excepted) and act.verb not in left and act.kinds & _MOVING for _, act in log):
+            yield f"the {excepted} was to be left alone"
+    for excluded in _WITHOUT.findall(text):
+        if (last := _last_moved(excluded, log)) and "take" in last[1].kinds:
+            yield f"it was to be done without the {excluded}"
+
+
+def _neglected(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
+    """What was left behind although the command wants it along."""
+    for act in wanted:
+        _, along = following(act.rest, ("with",))
+        last = _last_moved(along[-1], log) if "go" in act.kinds and along else None
+        if last and "place" in last[1].kinds and any("go" in other.kinds for number, other in log if number > last[0]):
+            yield f"it was to be done with the {along[-1]}"
+        last = _last_moved(act.object[-1], log) if "take" in act.kinds and act.object else None
+        if last and last[1].verb in lexicon().acts["leave"]:
+            yield f"the {act.object[-1]} was left"
+
+
+def _last_moved(thing: str, log: _Log) -> tuple[int, Act] | None:
+    """The last time something was taken, put or left, and by which act."""
+    moved = [(number, act) for number, act in log if act.kinds & _MOVING and _names(act.object, thing)]
+    return moved[-1] if moved else None
+
+
+def _names(words: Sequence[str], word: str) -> bool:
+    return any(same_word(word, other) for other in words)
+
+
+def _turned_round(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """Thing and place, start and goal, or first and second exchanged."""
+    for act in wanted:
+        if act.object and act.place and act.relation not in NOT_A_PLACE:
+            thing, place = act.object[-1], act.place[-1]
+            as_told = [other for _, other in log if _relates(other, thing, place)]
+            reverse = [other for _, other in log if _relates(other, place, thing)]
+            if reverse and not as_told and not same_word(thing, place):
+                done = f"{place} {reverse[-1].relation} {thing}"
+                yield f"'{thing} {act.relation} {place}' was commanded, '{done}' was done"
+        if act.source and act.place and _visited_in_reverse(act.source[-1:], act.place[-1:], steps):
+            yield f"from the {act.source[-1]} to the {act.place[-1]} was commanded, the reverse was done"
+        told = _SWITCHED.intersection(act.rest)
+        if act.kinds == {"switch"} and len(told) == 1:
+            switched = [_SWITCHED.intersection(other.rest) for _, other in log if other.kinds == {"switch"}]
+            if any(switched) and told not in switched:
+                other_way = min(next(filter(None, switched)))
+                yield f"'{act.verb} {min(told)}' was commanded, '{act.verb} {other_way}' was done"
+    for first, second in _in_order(command):
+        if _visited_in_reverse(first, second, steps):
+            yield f"first {' '.join(first)}, then {' '.join(second)} was commanded, the reverse was done"
+
+
+def _relates(act: Act, thing: str, place: str) -> bool:
+    located = act.object and act.place and act.relation not in NOT_A_PLACE
+    return bool(located) and same_word(act.object[-1], thing) and same_word(act.place[-1], place)
+
+
+def _in_order(command: str) -> Iterator[tuple[list[str], list[str]]]:
+    """What is to come before what, by the words that only one of the two parts has."""
+    text = apart(command)
+    if len(parts := _THEN.split(text)) == 2:
+        first, second = parts
+    elif len(parts := _AFTER.split(text)) == 2:
+        second, first = parts
+    else:
+        return
+    one, other = (
+        [word for word in words_of(part) if is_content(word) and not is_verb(word)] for part in (first, second)
+    )
+    yield [word for word in one if not _names(other, word)], [word for word in other if not _names(one, word)]
+
+
+def _visited_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequence[str]) -> bool:
+    """Whether every mention of ``first`` that matters comes after those of ``second``."""
+    mentioned = [Mentions([step]) for step in steps]
+    early = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in first)]
+    late = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in second)]
+    return bool(early and late) and late[0] < early[0] and late[-1] < early[-1]

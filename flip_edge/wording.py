@@ -1,0 +1,102 @@
+"""Words: where they stand in a text, when two of them are the same, and what a stretch of log mentions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import snowballstemmer
+
+from flip_edge.lexicon import lexicon
+from flip_edge.similarity import is_unspaced
+
+_WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
+_STEMMER = snowballstemmer.stemmer("english")
+
+
+def word_spans(text: str) -> list[tuple[str, int, int]]:
+    """Words and numbers with their places; characters where the script has no spaces."""
+    found = []
+    for match in _WORD.finditer(text):
+        if is_unspaced(match.group()):
+            found += [
+                (char, match.start() + offset, match.start() + offset + 1) for offset, char in enumerate(match.group())
+            ]
+        else:
+            found.append((match.group(), match.start(), match.end()))
+    return found
+
+
+def apart(text: str) -> str:
+    """Lower-case text with identifiers taken apart.
+
+    >>> apart("PickObject(mug_1)")
+    'pick object(mug 1)'
+    """
+    return _HUMP.sub(" ", text).replace("_", " ").lower()
+
+
+def words_of(text: str) -> list[str]:
+    """The words and numbers of a text, in lower case, identifiers taken apart."""
+    return [word for word, _, _ in word_spans(apart(text))]
+
+
+@lru_cache(maxsize=8192)
+def word_key(word: str) -> str:
+    """What makes two words the same: the stem of a word, the value of a number.
+
+    >>> word_key("mugs") == word_key("mug"), word_key("two") == word_key("2.0")
+    (True, True)
+    """
+    word = word.lower()
+    try:
+        return repr(float(lexicon().numbers.get(word, word)))
+    except ValueError:
+        return str(_STEMMER.stemWord(word))
+
+
+def same_word(one: str, other: str) -> bool:
+    """Whether two words are inflections of one, or two numbers have the same value."""
+    return word_key(one) == word_key(other)
+
+
+def is_content(word: str) -> bool:
+    """Whether a word can name a thing, a place, a quality, an act or a number."""
+    return word not in lexicon().closed_class and (len(word) > 1 or word.isdigit() or not word.isascii())
+
+
+class Mentions:
+    """What a stretch of log mentions.
+
+    Attributes:
+        keys: of its words; see :func:`word_key`.
+    """
+
+    def __init__(self, steps: Sequence[str]) -> None:
+        texts = [words_of(step) for step in steps]
+        # Identifiers count as a whole, too.
+        whole = (word for step in steps for word, _, _ in word_spans(step.lower()))
+        self.keys = {word_key(word) for words in (*texts, whole) for word in words}
+        self._run_together = ["".join(words) for words in texts]
+
+    def hold(self, word: str) -> bool:
+        """Whether the word is mentioned, in any inflection."""
+        if word_key(word) in self.keys:
+            return True
+        # Robots run names together: "coffeetable 1" mentions a table, and "coffee table" a coffeetable.
+        return len(word) >= _COMPOUND and word.isalpha() and any(word in text for text in self._run_together)
+
+
+def reports_failure(step: str) -> bool:
+    """Whether a step says that something failed."""
+    return bool(failure_phrases().search(step))
+
+
+@lru_cache(maxsize=1)
+def failure_phrases() -> re.Pattern[str]:
+    """Matches the phrases by which a log says that a step failed."""
+    phrases = "|".join(re.escape(phrase) for phrase in sorted(lexicon().failures, key=len, reverse=True))
+    return re.compile(rf"\b(?:{phrases})\b", re.IGNORECASE)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flip_edge.acts import acts_of, is_verb, ruled_out
+
+
+def said(text: str) -> list[tuple[str, str]]:
+    """Kinds and objects, short enough to read."""
+    return [("|".join(sorted(act.kinds)), " ".join(act.object)) for act in acts_of(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # persons, tenses, and the shapes of robots' logs
+        ("pick up the red cup", [("take", "red cup")]),
+        ("I picked up the red cup.", [("take", "red cup")]),
+        ("The robot is placing the cup on the shelf", [("place", "cup")]),
+        ("PickObject(mug_1) -> SUCCESS", [("take", "object")]),
+        ("pick_up(mug_1)", [("take", "")]),
+        ("[Navigate] goal_1: RUNNING", [("go", "")]),
+        ("mug 1 grasped", [("take", "mug 1")]),
+        ("take vase 2 from shelf 8", [("take", "vase 2")]),
+        # several acts in one step
+        ("Turn around and put the cup down", [("go", ""), ("place", "cup")]),
+        ("opened the fridge, took the milk and closed it", [("open", "fridge"), ("take", "milk"), ("close", "")]),
+        # verbs that go by their particles or their object
+        ("turn on the lamp", [("switch", "lamp")]),
+        ("turn the lamp off", [("switch", "lamp")]),
+        ("turn left", [("go", "")]),
+        ("turn on the left", [("go", "left")]),
+        ("take a left", [("go", "left")]),
+        ("took a picture of the pump", [("look", "picture pump")]),
+        ("went into the lab", [("enter|go", "")]),
+        ("left the room", [("exit", "room")]),
+        ("left the keys on the desk", [("place", "keys")]),
+        ("return to the dock", [("go", "")]),
+        ("return the book to the shelf", [("carry", "book")]),
+        ("move forward 2 m", [("go", "")]),
+        ("move the box to the table", [("carry", "box")]),
+        ("moved the arm to the lamp", [("go", "arm")]),
+        ("opened the gripper", [("place", "gripper")]),
+        ("looked for the keys", [("find", "")]),
+        # nouns and adjectives are no acts
+        ("to the close counter", []),
+        ("the open drawer", []),
+        ("everything is in place", []),
+        # an unknown verb claims nothing
+        ("frobnicate the widget", []),
+        ("", []),
+        ("...", []),
+    ],
+)
+def test_acts(text: str, expected: list[tuple[str, str]]) -> None:
+    got = said(text)
+    assert [kinds for kinds, _ in got] == [kinds for kinds, _ in expected]
+    for (_, thing), (_, words) in zip(got, expected, strict=True):
+        assert set(words.split()) <= set(thing.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "negated"),
+    [
+        ("do not enter the lab", [True]),
+        ("don't touch the vase", [True]),
+        ("never open the door", [True]),
+        ("avoid entering the kitchen", [True]),
+        ("did not pick up the cup", [True]),
+        ("inspect the mug but do not pick it up", [False, True]),
+        ("clean the shelf without moving the vase", [False, True]),
+        ("enter the lab", [False]),
+    ],
+)
+def test_negation(text: str, negated: list[bool]) -> None:
+    assert [act.negated for act in acts_of(text)] == negated
+
+
+def test_where_it_is_done() -> None:
+    (act,) = acts_of("bring the blue mug from the kitchen to the top shelf")
+    assert (act.object, act.source, act.relation, act.place) == (("blue", "mug"), ("kitchen",), "to", ("top", "shelf"))
+
+
+def test_what_is_ruled_out() -> None:
+    assert ruled_out("do not enter the lab") == {"enter", "lab"}
+    assert ruled_out("go to the lab but do not touch the robot in the lab") == {"touch", "robot"}
+    assert not ruled_out("go to the lab")
+
+
+def test_verbs_in_every_inflection() -> None:
+    assert all(is_verb(word) for word in ("put", "putting", "placed", "navigates", "took", "brought", "opening"))
+    assert not any(is_verb(word) for word in ("mug", "the", "red", "4", ""))
+
+
+@given(st.text(max_size=80))
+def test_any_text_can_be_read(text: str) -> None:
+    for act in acts_of(text):
+        assert act.verb
+        assert set(act.object) <= set(act.about) | {act.verb} | set(act.object)
+        assert act.kinds or act.negated
