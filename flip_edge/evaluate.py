@@ -24,7 +24,7 @@ import platformdirs
 from tqdm import tqdm
 
 from flip_edge import contrast_set, evaluation_report
-from flip_edge.baselines import AnyMethod, Method, Ranker, Scorer, SingleScore
+from flip_edge.baselines import AnyMethod, Measurer, Method, Ranker, Scorer, SingleScore
 from flip_edge.config import Config
 from flip_edge.datasets import KINDS, LabelledEpisode, make_episodes, read_runs
 from flip_edge.episode import Episode
@@ -103,7 +103,7 @@ def run_methods(
     methods: Iterable[AnyMethod],
     *,
     cache: Path | None = None,
-    fingerprint: str = "",
+    fingerprint: Callable[..., str] = lambda *_: "",
     progress: bool = True,
 ) -> list[MethodScores]:
     """Every method over every episode, one method after the other (``methods`` may open them one by one)."""
@@ -113,7 +113,7 @@ def run_methods(
             if isinstance(method, Ranker):
                 results.append(_run_ranker(labelled, method, cache, fingerprint, progress))
             else:
-                scorer: Scorer = SingleScore(method) if isinstance(method, Method) else method
+                scorer = SingleScore(method) if isinstance(method, Method) else method
                 results += _run_scorer(labelled, scorer, cache, fingerprint, progress)
         except ConfigError as error:  # a judge that talks in chat, and a model that does not
             name = method.name if isinstance(method, Method) else method.id
@@ -122,20 +122,25 @@ def run_methods(
 
 
 def _run_scorer(
-    labelled: Sequence[LabelledEpisode], scorer: Scorer, folder: Path | None, fingerprint: str, progress: bool
+    labelled: Sequence[LabelledEpisode],
+    scorer: Scorer | Measurer,
+    folder: Path | None,
+    fingerprint: Callable[..., str],
+    progress: bool,
 ) -> list[MethodScores]:
     table = np.full((len(labelled), len(scorer.columns)), np.nan)
     seconds = []
-    with ScoreCache(folder, f"{scorer.id} {fingerprint}") as cache:
+    with ScoreCache(folder, f"{scorer.id} {fingerprint(*scorer.code)}") as cache:
         for index, row in enumerate(tqdm(labelled, desc=scorer.columns[0].name, unit="run", disable=not progress)):
             key = _key(row.episode.command, [row.episode])
             known = cache.get(key)
             if known is None:
                 started = time.perf_counter()
-                scores = [None if value is None else float(value) for value in scorer.scores(row.episode)]
-                known = scores, time.perf_counter() - started
+                raw = scorer.measure(row.episode) if isinstance(scorer, Measurer) else scorer.scores(row.episode)
+                known = [None if value is None else float(value) for value in raw], time.perf_counter() - started
                 cache.put(key, *known)
-            table[index] = [np.nan if value is None else value for value in known[0]]
+            scores = scorer.scores_from(known[0]) if isinstance(scorer, Measurer) else known[0]
+            table[index] = [np.nan if value is None else value for value in scores]
             seconds.append(known[1])
     everywhere = np.ones(len(labelled), dtype=np.bool_)
     return [
@@ -145,12 +150,16 @@ def _run_scorer(
 
 
 def _run_ranker(
-    labelled: Sequence[LabelledEpisode], ranker: Ranker, folder: Path | None, fingerprint: str, progress: bool
+    labelled: Sequence[LabelledEpisode],
+    ranker: Ranker,
+    folder: Path | None,
+    fingerprint: Callable[..., str],
+    progress: bool,
 ) -> MethodScores:
     values = np.full(len(labelled), np.nan)
     asked = np.zeros(len(labelled), dtype=np.bool_)
     seconds = []
-    with ScoreCache(folder, f"{ranker.id} {fingerprint}") as cache:
+    with ScoreCache(folder, f"{ranker.id} {fingerprint(*ranker.code)}") as cache:
         lists = _candidates(labelled, ranker.at_once)
         for true, others in tqdm(lists, desc=ranker.columns[0].name, unit="list", disable=not progress):
             runs = [labelled[index].episode for index in (true, *others)]
@@ -194,7 +203,7 @@ def evaluate(
     seed: int = 0,
     bootstrap: int = 1000,
     cache: Path | None = None,
-    fingerprint: str = "",
+    fingerprint: Callable[..., str] = lambda *_: "",
     progress: bool = True,
     notes: Mapping[str, Any] | None = None,
 ) -> Results:
@@ -206,7 +215,7 @@ def evaluate(
         seed: of the bootstrap and of the split that thresholds are held out by.
         bootstrap: how many samples the intervals are taken from.
         cache: folder for scores as they are computed; None keeps none.
-        fingerprint: of the code that scores depend on, so that changed code does not meet old scores.
+        fingerprint: of modules, as :func:`flip_edge.methods.code_fingerprint`: changed code does not meet old scores.
         progress: show a bar for each method.
         notes: kept with the results.
     """
@@ -274,7 +283,7 @@ def run(arguments: argparse.Namespace, config: Config) -> int:
         [*labelled, *contrasts],
         open_methods(names, config),
         cache=None if arguments.no_cache else arguments.cache or default_cache(),
-        fingerprint=code_fingerprint(),
+        fingerprint=code_fingerprint,
         progress=sys.stderr.isatty(),
     )
     notes = {"command_line": shlex.join(["flip-edge", *sys.argv[1:]]), "model": config.model}

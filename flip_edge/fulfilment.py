@@ -137,9 +137,9 @@ def _times(command: str) -> tuple[int, str]:
     """How often the command wants it, and the word that says so."""
     words = words_of(command)
     units = lexicon().units
-    for word, following in pairwise(words):
+    for word, successor in pairwise(words):
         number = lexicon().numbers.get(word) or (int(word) if word.isdigit() else 0)
-        if 1 < number <= _MOST and following not in units and following.isalpha() and is_content(following):
+        if 1 < number <= _MOST and successor not in units and successor.isalpha() and is_content(successor):
             before = words[: words.index(word)]
             if not before or before[-1] not in lexicon().numbered:
                 return number, word

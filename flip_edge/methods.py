@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,12 @@ from flip_edge.baselines.embeddings import EmbeddingCosine
 from flip_edge.baselines.judges import ChoiceJudge, PointwiseJudge, YesNoJudge
 from flip_edge.baselines.overlap import WordOverlap
 from flip_edge.baselines.published import PublishedFlip
+from flip_edge.calibration import FEATURES, features
 from flip_edge.config import Config
 from flip_edge.episode import Episode
 from flip_edge.errors import InputError
 from flip_edge.models import resolve, verify
 from flip_edge.selfcheck import SelfCheck
-from flip_edge.verdict import Verdict
 
 OURS = "flip-edge"
 QUICK = (OURS, "overlap", "yes-no", "yes-no-few-shot", "pointwise", "pairwise", "listwise")
@@ -30,29 +31,39 @@ SLOW = ("embeddings", "pointwise-published", "pairwise-published", "listwise-pub
 class OurScores:
     """flip_edge itself: several scores of one check. The check belongs to the caller."""
 
+    code: tuple[str, ...] = ("flip_edge.selfcheck", "flip_edge.engine")
+
     def __init__(self, check: SelfCheck) -> None:
         config = check.config
         self._check = check
-        columns = {
-            "score": Column("flip-edge: score", check.calibration.threshold if check.calibration else None),
-            "gain": Column("flip-edge: gain", config.gain_threshold),
-            "f1": Column("flip-edge: F1", config.f1_threshold),
-            "explained": Column("flip-edge: explained"),
-        }
-        if not check.calibration:
-            del columns["score"]
-        if "explained" not in Verdict.__dataclass_fields__:
-            del columns["explained"]
-        self._fields = tuple(columns)
-        self.columns: tuple[Column, ...] = tuple(columns.values())
-        settings = hashlib.sha256(msgspec.json.encode(config)).hexdigest()[:12]
-        weights = hashlib.sha256(msgspec.json.encode(check.calibration)).hexdigest()[:12]
-        self.id = f"flip-edge {check.model_id} {check.prompt_id} {settings} {weights}"
+        self._calibration = check.calibration
+        columns: tuple[Column, ...] = (
+            Column("flip-edge: gain", config.gain_threshold),
+            Column("flip-edge: F1", config.f1_threshold),
+            Column("flip-edge: explained"),
+        )
+        if check.calibration:
+            columns = (Column("flip-edge: score", check.calibration.threshold), *columns)
+        self.columns = columns
+        # Neither thresholds nor the calibration change what is measured.
+        fixed = msgspec.structs.replace(config, calibration="auto", score_threshold=0, f1_threshold=0, gain_threshold=0)
+        settings = hashlib.sha256(msgspec.json.encode(fixed)).hexdigest()[:12]
+        self.id = f"flip-edge {check.model_id} {check.prompt_id} {settings}"
 
-    def scores(self, episode: Episode) -> Sequence[float | None]:
-        """Score, gain, F1 and share explained of one check."""
-        verdict = self._check.check(episode)
-        return tuple(getattr(verdict, name, None) for name in self._fields)
+    def measure(self, episode: Episode) -> Sequence[float | None]:
+        """Gain, and the features of the score, of one check; nothing where the evidence is not complete."""
+        evidence = self._check.observe(episode)
+        found = None if evidence.failure and not evidence.unparsable else features(evidence)
+        return (None,) * (len(FEATURES) + 1) if found is None else (evidence.gain, *found.values())
+
+    def scores_from(self, measured: Sequence[float | None]) -> Sequence[float | None]:
+        """Score, gain, F1 and share explained."""
+        gain, *values = measured
+        found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
+        scores = (gain, found.get("f1"), found.get("explained"))
+        if not self._calibration:
+            return scores
+        return (self._calibration.score_of(found) if found else None, *scores)
 
 
 def open_methods(names: Iterable[str], config: Config) -> Iterator[AnyMethod]:
@@ -99,13 +110,32 @@ _JUDGES: dict[str, Callable[[InferenceEngine, str], AnyMethod]] = {
 }
 
 
-def code_fingerprint() -> str:
-    """A digest of the code and data that scores depend on, so that no score outlives a change of them."""
+_IMPORT = re.compile(r"^from (flip_edge[\w.]*) import (.+)$", re.MULTILINE)
+_DATA = {
+    "flip_edge.prompts": "prompts/*.yaml",
+    "flip_edge.lexicon": "lexicon.yaml",
+    "flip_edge.baselines.judges": "baselines/*.yaml",
+}
+
+
+def code_fingerprint(*modules: str) -> str:
+    """A digest of modules, of all that they import from flip_edge, and of its data: no score outlives a change of them.
+
+    Imports inside functions and for type checking alone do not count; name such modules, where scores depend on them.
+    """
     package = Path(__file__).parent
-    tables = ("evaluate", "evaluation_table", "evaluation_report", "statistics", "datasets", "contrast_set")
-    apart = {*tables, "contrasts", "calibrate", "cli", "methods"}  # read scores, or make what is scored
+    seen: dict[str, Path] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = package.parent.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name not in seen and path.is_file():
+            seen[name] = path
+            for parent, names in _IMPORT.findall(path.read_text(encoding="utf-8")):
+                waiting += [parent, *(f"{parent}.{imported.strip()}" for imported in names.split(","))]
+    data = [path for name, pattern in _DATA.items() if name in seen for path in package.glob(pattern)]
     digest = hashlib.sha256()
-    for path in sorted([*package.rglob("*.py"), *package.rglob("*.yaml")]):
-        if path.stem not in apart:
-            digest.update(path.read_bytes())
+    for path in sorted([*seen.values(), *data]):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from flip_edge import evaluate as module
+from flip_edge import methods
 from flip_edge.baselines import Column
 from flip_edge.baselines.overlap import WordOverlap
 from flip_edge.config import Config
@@ -147,6 +149,7 @@ class Chooser:
     rule: Callable[[Episode], float]
     at_once: int = 2
     id: str = "chooser"
+    code: tuple[str, ...] = ()
     columns: tuple[Column, ...] = (Column("chooser"),)
     lists: list[int] = field(default_factory=list)
 
@@ -189,9 +192,9 @@ def test_known_scores_are_not_computed_again(tmp_path: Path) -> None:
 
 
 def test_other_code_or_another_method_does_not_meet_old_scores(tmp_path: Path) -> None:
-    quiet(labelled(), Scripted(number_of), cache=tmp_path, fingerprint="a")
+    quiet(labelled(), Scripted(number_of), cache=tmp_path, fingerprint=lambda *modules: "a")
     for other, fingerprint in ((Scripted(number_of, "another"), "a"), (Scripted(number_of), "b")):
-        quiet(labelled(), other, cache=tmp_path, fingerprint=fingerprint)
+        quiet(labelled(), other, cache=tmp_path, fingerprint=lambda *modules, digest=fingerprint: digest)
         assert len(other.asked) == 40
 
 
@@ -284,16 +287,51 @@ def test_our_scores_come_from_one_check(check: SelfCheck, engine: object) -> Non
     engine.enqueue("put the mug in the sink")  # type: ignore[attr-defined]
     ours = OurScores(check)
     names = [column.name for column in ours.columns]
-    found = dict(zip(names, ours.scores(Episode.of("put mug in sink", ["put it in the sink"])), strict=True))
+    measured = ours.measure(Episode.of("put mug in sink", ["put it in the sink"]))
+    found = dict(zip(names, ours.scores_from(measured), strict=True))
     assert found["flip-edge: F1"] == 1.0
     assert found["flip-edge: gain"] is not None
     thresholds = {column.name: column.threshold for column in ours.columns}
     assert thresholds["flip-edge: F1"] == check.config.f1_threshold
 
 
-def test_the_fingerprint_is_of_code_and_stable() -> None:
-    assert code_fingerprint() == code_fingerprint()
-    assert len(code_fingerprint()) == 12
+def test_a_run_that_cannot_be_judged_has_no_score(check: SelfCheck) -> None:
+    ours = OurScores(check)
+    assert set(ours.scores_from(ours.measure(Episode.of("", ["put it in the sink"])))) == {None}
+
+
+def test_the_fingerprint_is_of_what_the_module_imports() -> None:
+    judges, check, overlap = (
+        code_fingerprint(f"flip_edge.{name}") for name in ("baselines.judges", "selfcheck", "baselines.overlap")
+    )
+    assert code_fingerprint("flip_edge.baselines.judges") == judges
+    assert len({judges, check, overlap}) == 3
+    assert all(len(digest) == 12 for digest in (judges, check, overlap))
+
+
+@pytest.mark.parametrize(
+    ("module", "changed", "concerned"),
+    [
+        ("flip_edge.selfcheck", "fulfilment.py", True),
+        ("flip_edge.selfcheck", "prompts/log-command.yaml", True),
+        ("flip_edge.selfcheck", "lexicon.yaml", True),
+        ("flip_edge.selfcheck", "baselines/judges.py", False),
+        ("flip_edge.baselines.judges", "prompts/__init__.py", True),
+        ("flip_edge.baselines.judges", "baselines/judges.yaml", True),
+        ("flip_edge.baselines.judges", "fulfilment.py", False),
+        ("flip_edge.baselines.overlap", "prompts/__init__.py", False),
+    ],
+)
+def test_what_a_fingerprint_depends_on(
+    module: str, changed: str, concerned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = Path(methods.__file__).parent
+    copy = shutil.copytree(package, tmp_path / "flip_edge", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(methods, "__file__", str(copy / "methods.py"))
+    before = code_fingerprint(module)
+    with (copy / changed).open("a", encoding="utf-8") as file:
+        file.write("\n# changed\n")
+    assert (code_fingerprint(module) != before) is concerned
 
 
 # --- the command line

@@ -1,7 +1,8 @@
 """What flip_edge is measured against, and the shapes that every method of an evaluation has.
 
-A method is one of three: a :class:`Method` gives one score an episode; a :class:`Scorer` gives several from one
-computation; a :class:`Ranker` orders runs that are candidates for the same command.
+A method is one of four: a :class:`Method` gives one score an episode; a :class:`Scorer` gives several from one
+computation; a :class:`Measurer` measures once and derives its scores from that; a :class:`Ranker` orders runs that are
+candidates for the same command.
 """
 
 from __future__ import annotations
@@ -43,11 +44,13 @@ class Scorer(Protocol):
     """Several scores from one computation.
 
     Attributes:
-        id: names everything that the scores depend on: scores are kept under it.
+        id: names everything that the scores depend on, beside the code: scores are kept under it.
+        code: the modules they depend on; see :func:`flip_edge.methods.code_fingerprint`.
         columns: the scores, in order.
     """
 
     id: str
+    code: tuple[str, ...]
     columns: tuple[Column, ...]
 
     def scores(self, episode: Episode) -> Sequence[float | None]:
@@ -56,16 +59,34 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class Measurer(Protocol):
+    """A :class:`Scorer` whose columns follow from measurements, which are what is kept: its settings may change."""
+
+    id: str
+    code: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    def measure(self, episode: Episode) -> Sequence[float | None]:
+        """What is to be kept."""
+        ...
+
+    def scores_from(self, measured: Sequence[float | None]) -> Sequence[float | None]:
+        """One score a column."""
+        ...
+
+
+@runtime_checkable
 class Ranker(Protocol):
     """Orders the runs that are candidates for one command; its scores compare only within one call.
 
     Attributes:
-        id: as in :class:`Scorer`.
+        id, code: as in :class:`Scorer`.
         columns: one column.
         at_once: how many runs it is given, the true one first.
     """
 
     id: str
+    code: tuple[str, ...]
     columns: tuple[Column, ...]
     at_once: int
 
@@ -74,7 +95,7 @@ class Ranker(Protocol):
         ...
 
 
-AnyMethod = Method | Scorer | Ranker
+AnyMethod = Method | Scorer | Measurer | Ranker
 
 
 class SingleScore:
@@ -82,6 +103,7 @@ class SingleScore:
 
     def __init__(self, method: Method) -> None:
         self._method = method
+        self.code: tuple[str, ...] = (type(method).__module__,)
         self.id = method.name
         self.columns: tuple[Column, ...] = (Column(method.name, method.threshold),)
 

@@ -29,6 +29,7 @@ class EmbeddingCosine:
     """
 
     id = "embeddings/1 all-minilm-l6-v2"
+    code: tuple[str, ...] = (__name__,)
     columns: tuple[Column, ...] = (Column("embeddings: cosine"),)
 
     def __init__(self, embed: Embed | None = None) -> None:

@@ -12,17 +12,20 @@ import string
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import yaml
 
-from flip_edge.backward import InferenceEngine
 from flip_edge.baselines import Column
 from flip_edge.baselines.published import find_answer
 from flip_edge.episode import Episode
 from flip_edge.errors import CheckError, ConfigError
 from flip_edge.prompts import CompletionPrompt, Piece, Query, load_prompt
+
+if TYPE_CHECKING:
+    from flip_edge.backward import InferenceEngine
 
 _HOLE = re.compile("([\ue000-\ue0ff])")  # private-use characters mark the robot's text in a rendered chat template
 _MAX_NEW_TOKENS = 512
@@ -68,6 +71,8 @@ def judge_prompts() -> JudgePrompts:
 
 class _Judge:
     """Asks one engine; decodes what all its questions share only once."""
+
+    code: tuple[str, ...] = (__name__, "flip_edge.engine")
 
     def __init__(self, engine: InferenceEngine, model_id: str, name: str) -> None:
         self.id = f"{name}/{judge_prompts().version} {model_id}"

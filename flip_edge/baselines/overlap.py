@@ -13,6 +13,7 @@ class WordOverlap:
     """Word F1 between command and log, and the share of the command's words that the log has."""
 
     id = "overlap/1"
+    code: tuple[str, ...] = (__name__,)
     columns: tuple[Column, ...] = (Column("overlap: word F1"), Column("overlap: words found"))
 
     def scores(self, episode: Episode) -> Sequence[float | None]:

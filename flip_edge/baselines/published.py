@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from flip_edge.backward import InferenceEngine
 from flip_edge.baselines import Column
 from flip_edge.episode import Episode
 from flip_edge.errors import CheckError, ConfigError
 from flip_edge.prompts import ChatPrompt, load_prompt, prompt_id
 from flip_edge.similarity import word_f1
+
+if TYPE_CHECKING:
+    from flip_edge.backward import InferenceEngine
 
 
 class PublishedFlip:
@@ -24,6 +27,7 @@ class PublishedFlip:
     published code, which fails on JSON that is broken over lines and scores the whole text where it fails.
     """
 
+    code: tuple[str, ...] = (__name__, "flip_edge.engine")
     columns: tuple[Column, ...] = (
         Column("FLIP as published, greedy: parsed"),
         Column("FLIP as published, greedy: raw"),
