@@ -15,6 +15,8 @@ from flip_edge.lexicon import lexicon
 from flip_edge.wording import apart, is_content, word_key
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
+_HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
+_RUN_TOGETHER = 5  # letters beyond which a word may be a verb and something else
 _NOT = re.compile("n['\u2019]t\\b")
 NOT_A_PLACE = frozenset({"with", "to", "from"})  # relations that put no thing in a place: a cup with a fork in it
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
@@ -64,7 +66,9 @@ def _clauses(text: str) -> list[list[str]]:
     """Words between punctuation and conjunctions; a clause that a negation opens begins with it."""
     boundaries, negations = lexicon().boundaries, lexicon().negators
     clauses: list[list[str]] = [[]]
-    tokens = _TOKEN.findall(_NOT.sub(" not", apart(text)))
+    tokens = [
+        part for token in _TOKEN.findall(_NOT.sub(" not", _HYPHEN.sub(" ", apart(text)))) for part in _split(token)
+    ]
     for token, successor in zip(tokens, [*tokens[1:], ""], strict=False):
         # "asked to open it" has two clauses, "went to the door" one.
         if not token[0].isalnum() or token in boundaries or (token == "to" and is_verb(successor)):
@@ -74,6 +78,20 @@ def _clauses(text: str) -> list[list[str]]:
                 clauses.append([])
             clauses[-1].append(token)
     return [clause for clause in clauses if clause]
+
+
+@lru_cache(maxsize=4096)
+def _split(token: str) -> tuple[str, ...]:
+    """A verb and its particle that a log has run together: "turnon", "movebase"."""
+    words = lexicon()
+    if len(token) > _RUN_TOGETHER and not is_verb(token):
+        for cut in range(len(token) - 2, 2, -1):
+            verb, tail = token[:cut], token[cut:]
+            if tail in words.particles | words.generic | words.body and any(
+                verb in known for known in words.acts.values()
+            ):
+                return verb, tail
+    return (token,)
 
 
 def _act(clause: Sequence[str]) -> Act | None:
@@ -86,13 +104,16 @@ def _act(clause: Sequence[str]) -> Act | None:
     if start == len(clause) or (start and clause[start - 1] in words.articles):
         return None
     verb, rest = clause[start], list(clause[start + 1 :])
-    kinds = _kinds(verb)
-    if not kinds and len(clause) > start + 1 and clause[-1].endswith("ed"):
-        # "mug 1 grasped": the object first, the participle last.
-        verb, rest, kinds = clause[-1], list(clause[start:-1]), _kinds(clause[-1])
+    kinds, things = _kinds(verb), _object(rest)
+    if not kinds and (passive := _passive(clause, start)):
+        verb, things, rest = passive
+        kinds = _kinds(verb)
     if not kinds and not negated:
         return None
-    things = _object(rest)
+    if "return" in kinds and rest and rest[0] in words.generic:
+        return None  # "returned SUCCESS"
+    if start and clause[start - 1] in words.body and (not things or kinds & {"open", "close"}):
+        things = (clause[start - 1],)  # "gripper opened", "gripper closed on the mug"
     relation, place = following(rest, words.relations - {"from"})
     return Act(
         kinds=_in_context(kinds, verb, rest, things),
@@ -101,10 +122,26 @@ def _act(clause: Sequence[str]) -> Act | None:
         relation=relation,
         place=place,
         source=following(rest, ("from",))[1],
-        about=tuple(word for word in rest if is_content(word)),
+        about=tuple(dict.fromkeys((*things, *filter(is_content, rest)))),
         rest=tuple(rest),
         negated=negated,
     )
+
+
+def _passive(clause: Sequence[str], start: int) -> tuple[str, tuple[str, ...], list[str]] | None:
+    """Verb, object and rest where the object comes first: "mug 1 grasped", "alarm off", "at the dock"."""
+    words = lexicon()
+    for place in range(start + 1, len(clause)):
+        word = clause[place]
+        if (word.endswith("ed") or word in words.participles) and _kinds(word):
+            if clause[place - 1] in words.articles:
+                return None
+            return word, tuple(filter(is_content, clause[start:place])), list(clause[place + 1 :])
+    if clause[-1] in ("on", "off") and len(clause) > start + 1:
+        return "switch", tuple(filter(is_content, clause[start:-1])), [clause[-1]]
+    if clause[start] == "at":
+        return "arrive", (), list(clause[start:])
+    return None
 
 
 def ruled_out(text: str) -> frozenset[str]:
@@ -146,7 +183,7 @@ def _object(rest: Sequence[str]) -> tuple[str, ...]:
         if word in words.prepositions and not (word == "of" and taken):
             break
         taken.append(word)
-    return tuple(word for word in taken if is_content(word))
+    return tuple(word for word in taken if is_content(word) and word not in words.generic)
 
 
 def following(rest: Sequence[str], openings: Collection[str]) -> tuple[str, tuple[str, ...]]:
@@ -169,17 +206,22 @@ def _in_context(kinds: frozenset[str], verb: str, rest: Sequence[str], things: S
         return frozenset({"look"})  # "take a picture of the pump"
     if last in words.body:
         # Opening the gripper lets go, closing it takes; moving an arm moves nothing else.
-        return {"open": frozenset({"place"}), "close": frozenset({"take"})}.get(next(iter(kinds)), frozenset({"go"}))
+        grips = frozenset({"open": "place", "close": "take"}[kind] for kind in kinds & {"open", "close"})
+        return kinds | grips if grips else frozenset({"go"})
     if last in words.directions:
         return frozenset({"go"})  # "take a left", "make a turn"
+    for word, kind in (("shut", "close"), ("closed", "close"), ("open", "open")):
+        if word in rest and kinds & {"press", "pull"}:
+            return frozenset({kind})  # "push the drawer shut"
     if "turn" in kinds:
         return frozenset({"switch"}) if _switched(rest) else frozenset({"go"})
     if "leave" in kinds:
         stays = any(word in words.relations for word in rest)
         return frozenset({"place"}) if stays else frozenset({"exit"})
-    if "return" in kinds or "move" in kinds:
-        moved = bool(things) and rest[0] not in words.prepositions | words.particles
-        return frozenset({"carry"}) if moved and not things[0][0].isdigit() else frozenset({"go"})
+    if kinds & {"return", "move"}:
+        amount = any(word in words.units for word in rest[1:2])
+        moved = bool(things) and not amount and rest[0] not in words.prepositions | words.particles
+        return frozenset({"carry", "place"}) if moved else frozenset({"go"})
     if "look" in kinds and rest[:1] == ["for"]:
         return frozenset({"find"})
     if "go" in kinds and any(word in ("into", "inside", "through") for word in rest[:3]):

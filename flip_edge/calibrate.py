@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from flip_edge.backward import Evidence
 from flip_edge.calibration import (
     FEATURES,
     Calibration,
@@ -34,15 +33,17 @@ SUCCESS, FAILURE = "success", "failure"
 
 @dataclass(frozen=True)
 class Sample:
-    """The evidence of one run and what is known of it.
+    """What was measured of one run and what is known of it.
 
     Attributes:
-        evidence: from the check.
+        found: the features of the score; see :func:`flip_edge.calibration.features`. None where there is no evidence.
+        gain: nats per token by which the log makes the command likelier; None likewise.
         matches: whether the run fulfilled its command.
         group: runs of one group are never on both sides of a split.
     """
 
-    evidence: Evidence
+    found: Mapping[str, float] | None
+    gain: float | None
     matches: bool
     group: str
 
@@ -101,7 +102,7 @@ def calibrate(
     Raises:
         CalibrationError: there are too few runs for the rate, or there is nothing to take weights from.
     """
-    complete = [(sample, found) for sample in samples if (found := features(sample.evidence)) is not None]
+    complete = [(sample, sample.found) for sample in samples if sample.found is not None]
     if all(sample.matches for sample, _ in complete):
         if base is None:
             raise CalibrationError(
@@ -155,15 +156,15 @@ def observe(check: SelfCheck, path: Path) -> list[Sample]:
         if row.outcome not in (SUCCESS, FAILURE):
             raise InputError(f"{path}: line {number}: outcome is {row.outcome!r}, not {SUCCESS!r} or {FAILURE!r}")
         evidence = check.observe(Episode.of(row.command, row.actions))
-        samples.append(Sample(evidence, row.outcome == SUCCESS, row.command))
+        samples.append(Sample(features(evidence), evidence.gain, row.outcome == SUCCESS, row.command))
     return samples
 
 
 def suggested_thresholds(samples: Iterable[Sample], false_alarm_rate: float) -> dict[str, float]:
     """Thresholds for the rules ``f1`` and ``likelihood`` at the same false-alarm rate."""
-    good = [sample.evidence for sample in samples if sample.matches]
-    f1 = [evidence.overlap.f1 for evidence in good if evidence.overlap]
-    gain = [evidence.gain for evidence in good if evidence.gain is not None]
+    good = [sample for sample in samples if sample.matches]
+    f1 = [sample.found["f1"] for sample in good if sample.found]
+    gain = [sample.gain for sample in good if sample.gain is not None]
     return {
         "f1_threshold": conformal_threshold(f1, false_alarm_rate),
         "gain_threshold": conformal_threshold(gain, false_alarm_rate),

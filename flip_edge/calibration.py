@@ -25,16 +25,28 @@ from flip_edge.registry import data_dir
 FORMAT = 1
 
 
-FEATURES = ("explained", "found", "found_last", "handled", "completed", "consistent", "f1", "contrast", "no_failure")
+FEATURES = (
+    "explained",
+    "found",
+    "found_last",
+    "handled",
+    "placed",
+    "completed",
+    "consistent",
+    "f1",
+    "contrast",
+    "no_failure",
+)
 
 
 def features(evidence: Evidence) -> dict[str, float] | None:
     """What the score is made of; each between about 0 and 1, higher for a better match. None without a likelihood.
 
     - ``explained``: share of the command's surprise that the log takes away, 1 - LL(command | log) / LL(command).
-    - ``found``: share of the words asked for that the log mentions.
+    - ``found``: share of what is asked for, in words, that the log mentions.
     - ``found_last``: the same for the last step.
     - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
+    - ``placed``: share of the places where things are to be put that the steps of putting name; ``found`` likewise.
     - ``completed``: share of the acts asked for that were done, often enough and to the end.
     - ``consistent``: 0 where something was done the wrong way round, or against the command; else 1.
     - ``f1``: word F1 of the inferred instruction.
@@ -51,6 +63,7 @@ def features(evidence: Evidence) -> dict[str, float] | None:
         support.found,
         support.found_last,
         support.found if acts.handled is None else acts.handled,
+        support.found if acts.placed is None else acts.placed,
         acts.completed,
         0.0 if acts.contradictions else 1.0,
         evidence.overlap.f1 if evidence.overlap else 0.0,

@@ -21,10 +21,11 @@ _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 _EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
 _WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
 _MOTIONS = frozenset({"go", "find", "dock", "undock", "enter", "exit", "leave", "turn"})  # have goals, not objects
+_PUTTING = frozenset({"place", "carry"})
 _SWITCHED = frozenset({"on", "off"})
 _MOVING = frozenset({"take", "place", "carry", "get"})
-_THEN = re.compile(r"\b(?:and then|then|before)\b")
-_AFTER = re.compile(r"\bafter\b")
+_THEN = re.compile(r"\b(?:and then|then|after that|before)\b")
+_AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,13 @@ class Fulfilment:
         demands: the acts that it asks for, in order.
         handled: share of the things it wants handled that the log handles, in [0, 1]; None where it names none, or
             where the log has no act that is known.
+        placed: share of the places it wants things put that the log's steps of putting name; None likewise.
         contradictions: what was done the wrong way round or against the command, in words.
     """
 
     demands: tuple[Demand, ...] = ()
     handled: float | None = None
+    placed: float | None = None
     contradictions: tuple[str, ...] = ()
 
     @property
@@ -83,6 +86,7 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     return Fulfilment(
         demands=(*_acts_demanded(command, wanted, log, steps), *_states_demanded(command, wanted, log, steps)),
         handled=_handled(wanted, log, steps),
+        placed=_placed(wanted, log, steps),
         contradictions=contradictions,
     )
 
@@ -92,11 +96,12 @@ _Log = Sequence[tuple[int, Act]]
 
 def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
     times, word = _times(command)
-    for act in wanted:
+    ends = [act for act in wanted if not same_word(act.verb, "use")]  # "use the knife to cut the bread" wants it cut
+    for act in ends or wanted:
         accepted = _accepted(act)
         hits = sorted({number for number, other in log if other.kinds & accepted})
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
-        if done and "place" in accepted and "take" not in accepted and _still_held(log):
+        if done and act.kinds & _PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
         counted = bool(accepted & {"place", "take"}) and times > 1
         if done and counted and not _said_at_once(times, word, command, [steps[number] for number in hits]):
@@ -107,6 +112,8 @@ def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
 def _states_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
     """ "A washed apple" asks for washing."""
     asked = {kind for act in wanted for kind in act.kinds}
+    if not asked & _PUTTING:
+        return  # "the cold storage" asks for nothing
     for word in words_of(command):
         kinds = {kind for kind, states in lexicon().states.items() if word in states}
         if kinds and not kinds & asked:
@@ -159,17 +166,27 @@ def _said_at_once(times: int, word: str, command: str, steps: Sequence[str]) -> 
 
 def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
     """Share of the things to be handled that the log handles, by the last word of each name."""
-    objects = ([word for word in act.object if word not in lexicon().generic] for act in wanted)
-    heads = [names[-1] for names, act in zip(objects, wanted, strict=True) if names and not act.kinds & _MOTIONS]
-    if not heads or not log:
+    objects = [
+        [word for word in act.object if word not in lexicon().recordings]
+        for act in wanted
+        if not act.kinds & _MOTIONS and not lexicon().generic.intersection(act.rest)
+    ]
+    names = [words for words in objects if words]
+    if not names or not log:
         return None
-    names = []
-    for number, act in log:
-        named = [word for word in act.object if word not in lexicon().generic]
-        # `PickObject: mug` names its object where a sentence would not.
-        names.append(" ".join(named) if named else steps[number])
-    found = Mentions(names)
-    return sum(found.hold(head) for head in heads) / len(heads)
+    # `PickObject: mug` names its object where a sentence would not.
+    found = Mentions([" ".join(act.object) or steps[number] for number, act in log])
+    return sum(found.hold(words[-1]) or found.hold("".join(words[-2:])) for words in names) / len(names)
+
+
+def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
+    """Share of the goals that steps of putting something name, anywhere: "opened the drawer and put it inside"."""
+    goals = [act.place[-1] for act in wanted if act.place and _PUTTING & act.kinds and act.relation != "with"]
+    put = sorted({number for number, act in log if act.kinds & _PUTTING})
+    if not goals or not put:
+        return None
+    found = Mentions([steps[number] for number in put])
+    return sum(found.hold(goal) for goal in goals) / len(goals)
 
 
 # --- contradictions

@@ -28,6 +28,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         articles: words that a name follows.
         boundaries: words at which a clause ends.
         leading: words that may stand before a clause's verb.
+        participles: irregular ones, after an object that comes first.
         negators: words that turn a clause into its opposite.
         particles: words that may follow a verb and belong to it.
         prepositions: words at which a verb's object ends.
@@ -51,6 +52,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     articles: frozenset[str]
     boundaries: frozenset[str]
     leading: frozenset[str]
+    participles: frozenset[str]
     negators: frozenset[str]
     particles: frozenset[str]
     prepositions: frozenset[str]

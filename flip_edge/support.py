@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from flip_edge.acts import ruled_out
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import Mentions, failure_phrases, is_content, reports_failure, word_key, word_spans
 
+_LEAST = 0.01  # nats that any word counts for
 _RECOVERED = 0.8  # share of a failed step's words that a later step must repeat to count as its success
 
 
@@ -50,13 +52,21 @@ class Support:
 
     @property
     def found(self) -> float:
-        """Share of the words asked for that the log mentions, in [0, 1]; 1 where none is asked for."""
-        return _share([word.found for word in self.words if word.asked])
+        """Share of what is asked for that the log mentions, in [0, 1]; 1 where nothing is asked for.
+
+        A word counts by the root of its surprise: more where it tells more, but no one word for all the others.
+        """
+        return self._share([word.found for word in self.words])
 
     @property
     def found_last(self) -> float:
         """The same for the last step alone: what completes a task tends to be the last thing done."""
-        return _share([word.found_last for word in self.words if word.asked])
+        return self._share([word.found_last for word in self.words])
+
+    def _share(self, chosen: Sequence[bool]) -> float:
+        weights = [math.sqrt(max(word.surprise, _LEAST)) if word.asked else 0.0 for word in self.words]
+        total = sum(weights)
+        return sum(weight for weight, yes in zip(weights, chosen, strict=True) if yes) / total if total else 1.0
 
 
 def support(
@@ -114,7 +124,3 @@ def unrecovered_failures(steps: Sequence[str]) -> tuple[str, ...]:
         if not any(tried and len(tried & other.keys) >= _RECOVERED * len(tried) for other in later):
             left.append(step)
     return tuple(left)
-
-
-def _share(found: Sequence[bool]) -> float:
-    return sum(found) / len(found) if found else 1.0

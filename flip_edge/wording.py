@@ -14,6 +14,7 @@ from flip_edge.similarity import is_unspaced
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
+_ABBREVIATIONS = re.compile(r"[bcdfghjklmnpqrtvwxz]{2,}s")
 _STEMMER = snowballstemmer.stemmer("english")
 
 
@@ -55,7 +56,9 @@ def word_key(word: str) -> str:
     try:
         return repr(float(lexicon().numbers.get(word, word)))
     except ValueError:
-        return str(_STEMMER.stemWord(word))
+        stem = str(_STEMMER.stemWord(word))
+        # The stemmer leaves the plural of a word without vowels alone.
+        return stem[:-1] if _ABBREVIATIONS.fullmatch(stem) else stem
 
 
 def same_word(one: str, other: str) -> bool:
@@ -87,7 +90,10 @@ class Mentions:
         if word_key(word) in self.keys:
             return True
         # Robots run names together: "coffeetable 1" mentions a table, and "coffee table" a coffeetable.
-        return len(word) >= _COMPOUND and word.isalpha() and any(word in text for text in self._run_together)
+        return any(
+            len(form) >= _COMPOUND and form.isalpha() and any(form in text for text in self._run_together)
+            for form in (word, word_key(word))
+        )
 
 
 def reports_failure(step: str) -> bool:

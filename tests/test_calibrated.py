@@ -133,7 +133,7 @@ def test_good_runs_alone_set_the_threshold(check: SelfCheck, engine: FakeEngine,
     found = samples(check, engine, tmp_path, ["success"] * 40)
     calibration = made(found, CALIBRATION)
     assert calibration.weights == CALIBRATION.weights
-    below = [CALIBRATION.score(sample.evidence) < calibration.threshold for sample in found]  # type: ignore[operator]
+    below = [CALIBRATION.score_of(sample.found or {}) < calibration.threshold for sample in found]
     assert sum(below) == 1  # floor(0.05 * 41) = 2: the second smallest score is the threshold
     assert calibration.runs == 40
 
@@ -154,7 +154,7 @@ def test_labelled_runs_fit_weights(check: SelfCheck, engine: FakeEngine, tmp_pat
     calibration = made(found, None)
     assert calibration.weights["explained"] > 0
     assert min(calibration.weights.values()) >= 0
-    scores = [(calibration.score(sample.evidence) or 0.0) >= calibration.threshold for sample in found]
+    scores = [calibration.score_of(sample.found or {}) >= calibration.threshold for sample in found]
     right = [passed == sample.matches for passed, sample in zip(scores, found, strict=True)]
     assert np.mean(right) > 0.9
 

@@ -50,12 +50,29 @@ def test_completed(command: str, steps: list[str], completed: float) -> None:
         ("put the mug in the sink", ["picked up the plate", "put the plate next to the mug in the sink"], 0.0),
         ("put the mug in the sink", ["PickObject: mug_2", "PlaceObject: sink"], 1.0),
         ("put the mug in the sink and the fork in the drawer", [PUT], 1.0),
+        ("put the soap bar in the sink", ["pick soapbar 3", "put soapbar 3 in sink 1"], 1.0),
+        ("bring me something spicy", ["picked up the chips"], None),
         ("go to the kitchen", ["drove to the kitchen"], None),
         ("put the mug in the sink", ["Becher abgestellt"], None),
     ],
 )
 def test_handled(command: str, steps: list[str], handled: float | None) -> None:
     assert fulfilment(command, steps).handled == handled
+
+
+@pytest.mark.parametrize(
+    ("command", "steps", "placed"),
+    [
+        ("put the mug in the sink", [PICKED, PUT], 1.0),
+        ("put the mug in the sink", [PICKED, "put the mug on the shelf"], 0.0),
+        ("put the mug in the drawer", [PICKED, "opened the drawer and put the mug inside"], 1.0),
+        ("put the mug in the sink", ["drove to the sink", PICKED], None),
+        ("put the mug away", [PICKED, PUT], None),
+        ("pick up the mug", [PICKED], None),
+    ],
+)
+def test_placed(command: str, steps: list[str], placed: float | None) -> None:
+    assert fulfilment(command, steps).placed == placed
 
 
 @pytest.mark.parametrize(
@@ -68,6 +85,7 @@ def test_handled(command: str, steps: list[str], handled: float | None) -> None:
         ("bring it from the lab to the office", ["drove to the lab", "drove to the office"], False),
         ("bring it from the lab to the office", ["drove to the office", "drove to the lab"], True),
         ("go to the lab and then to the office", ["drove to the office", "drove to the lab"], True),
+        ("go to the lab, after that to the office", ["drove to the lab", "drove to the office"], False),
         ("go to the lab after the office", ["drove to the office", "drove to the lab"], False),
         ("go to the lab before the office", ["drove to the office", "drove to the lab"], True),
         ("do not enter the lab", ["drove to the lab", "went into the lab"], True),

@@ -16,6 +16,7 @@ from flip_edge.wording import Mentions, is_content, reports_failure, same_word, 
         ("2", "lifted both boxes", True),
         ("1.5", "drove 15 m", False),
         ("table", "went to coffeetable 1", True),
+        ("tables", "went to coffeetable 1", True),
         ("coffeetable", "went to the coffee table", True),
         ("mug", "PickObject(mug_1) -> SUCCESS", True),
         ("pick", "PickObject(mug_1) -> SUCCESS", True),
@@ -31,6 +32,8 @@ def test_mentions(word: str, step: str, expected: bool) -> None:
 def test_same_word() -> None:
     assert same_word("washing", "washed")
     assert same_word("2", "2.00")
+    assert same_word("DVDs", "dvd")
+    assert not same_word("glass", "glas")
     assert same_word("Two", "2")
     assert not same_word("15", "1.5")
 
