@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from flip_edge.baselines import Column
+from flip_edge.calibration import conformal_threshold, runs_needed
 from flip_edge.datasets import RECORDED, LabelledEpisode
 from flip_edge.statistics import (
     Bools,
@@ -20,6 +21,7 @@ from flip_edge.statistics import (
     auroc_estimate,
     balanced_accuracy,
     balanced_resampled,
+    binomial_range,
     correctness,
     detection_rate,
     detection_resampled,
@@ -30,6 +32,7 @@ from flip_edge.statistics import (
 )
 
 FALSE_ALARM_RATE = 0.05
+SPLITS = 20
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,22 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Splits:
+    """What a conformal threshold for 5 % false alarms, from one half of the groups, alarms on in the other half.
+
+    Attributes:
+        source, method: what was measured.
+        rates: share of successful runs alarmed on, one for each seeded split.
+        within: splits whose count lies where 95 % of a binomial with 5 % would.
+    """
+
+    source: str
+    method: str
+    rates: list[float]
+    within: int
+
+
+@dataclass(frozen=True)
 class Results:
     """An evaluation: the table, and the scores that it was computed from."""
 
@@ -99,11 +118,13 @@ class Results:
     scores: list[MethodScores]
     seed: int
     reference: str | None
+    splits: list[Splits] = field(default_factory=list)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: the table and what made it."""
-        return {**self.notes, "seed": self.seed, "reference": self.reference, "rows": msgspec.to_builtins(self.rows)}
+        table = {"rows": msgspec.to_builtins(self.rows), "splits": msgspec.to_builtins(self.splits)}
+        return {**self.notes, "seed": self.seed, "reference": self.reference, **table}
 
     def selections(self) -> list[tuple[str, str, Bools]]:
         """Each source and kind of mismatch, with the episodes that belong to it."""
@@ -137,7 +158,32 @@ def tabulate(
             continue
         part = _Part(source, kind, match, groups, half, chosen, bootstrap, seed)
         rows += [part.row(method, reference) for method in scores if not method.ranks or method.asked[chosen].any()]
-    return Results(rows, labelled, list(scores), seed, reference.column.name if reference else None, dict(notes or {}))
+    splits = [
+        _splits(source, reference, match & np.array([row.source == source for row in labelled]), groups, seed)
+        for source in dict.fromkeys(row.source for row in labelled if row.match)
+        if reference
+    ]
+    name = reference.column.name if reference else None
+    return Results(rows, labelled, list(scores), seed, name, [split for split in splits if split], dict(notes or {}))
+
+
+def _splits(source: str, method: MethodScores, good: Bools, groups: Integers, seed: int) -> Splits | None:
+    """Calibrate on one half of the groups and count alarms on the other, time and again; None where runs are few."""
+    chosen = good & ~np.isnan(method.scores)
+    scores, members = method.scores[chosen], groups[chosen]
+    names = np.unique(members)
+    rates, within = [], 0
+    for split in range(SPLITS):
+        half = np.random.default_rng((seed, split)).permutation(names)[: len(names) // 2]
+        set_on = np.isin(members, half)
+        if set_on.sum() < runs_needed(FALSE_ALARM_RATE) or set_on.all():
+            return None
+        alarms = int((scores[~set_on] < conformal_threshold(scores[set_on].tolist(), FALSE_ALARM_RATE)).sum())
+        trials = int((~set_on).sum())
+        low, high = binomial_range(trials, FALSE_ALARM_RATE)
+        rates.append(alarms / trials)
+        within += low <= alarms <= high
+    return Splits(source, method.column.name, rates, within)
 
 
 def _selections(labelled: Sequence[LabelledEpisode]) -> list[tuple[str, str, Bools]]:
@@ -255,7 +301,18 @@ def to_text(results: Results) -> str:
             f"{_cell(row.balanced_accuracy):<22}{_cell(row.detection):<22}{_number(row.false_alarm_rate):>8}"
             f"{row.unanswered or '-':>11}{row.median_s:>9.3f}"
         )
+    for split in results.splits:
+        lines += ["", *_split_lines(split)]
     return "\n".join([*lines, "", *legend(results)]).strip("\n")
+
+
+def _split_lines(split: Splits) -> list[str]:
+    rates = f"{np.mean(split.rates):.3f} (from {min(split.rates):.3f} to {max(split.rates):.3f})"
+    return [
+        f"{split.source}: {split.method} calibrated for {FALSE_ALARM_RATE:.0%} alarms on half of the trajectories:",
+        f"  alarms on the other half, {len(split.rates)} splits: {rates}; "
+        f"{split.within} within the binomial 95 % range of {FALSE_ALARM_RATE:.0%}",
+    ]
 
 
 def legend(results: Results) -> list[str]:

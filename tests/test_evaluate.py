@@ -64,6 +64,19 @@ def quiet(rows: Sequence[LabelledEpisode], *methods: object, **options: object) 
     return evaluate(rows, methods, progress=False, bootstrap=200, **options)  # type: ignore[arg-type]
 
 
+def test_a_threshold_from_one_half_alarms_on_its_share_of_the_other() -> None:
+    (split,) = quiet(labelled(400), Scripted(number_of)).splits
+    assert (split.source, split.method, len(split.rates)) == ("made up", "scripted", 20)
+    assert np.mean(split.rates) == pytest.approx(0.05, abs=0.015)
+    assert split.within >= 14
+    assert len(set(split.rates)) > 1
+    assert "20 splits" in to_text(quiet(labelled(400), Scripted(number_of)))
+
+
+def test_too_few_runs_are_not_split() -> None:
+    assert quiet(labelled(20), Scripted(number_of)).splits == []
+
+
 def test_the_table_has_the_figures_of_each_method() -> None:
     perfect = Scripted(lambda episode: float(number_of(episode).is_integer()), "perfect", 0.5)
     ordered = Scripted(number_of, "ordered")
