@@ -219,7 +219,7 @@ def _in_context(kinds: frozenset[str], verb: str, rest: Sequence[str], things: S
         stays = any(word in words.relations for word in rest)
         return frozenset({"place"}) if stays else frozenset({"exit"})
     if kinds & {"return", "move"}:
-        amount = any(word in words.units for word in rest[1:2])
+        amount = any(word in spellings for word in rest[1:2] for spellings in words.units)
         moved = bool(things) and not amount and rest[0] not in words.prepositions | words.particles
         return frozenset({"carry", "place"}) if moved else frozenset({"go"})
     if "look" in kinds and rest[:1] == ["for"]:

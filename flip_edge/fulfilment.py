@@ -8,24 +8,18 @@ out. A command or a log without a verb that the lexicon knows is not judged here
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from flip_edge.acts import NOT_A_PLACE, Act, acts_of, following, is_verb
+from flip_edge.acts import Act, acts_of
+from flip_edge.contradictions import contradictions
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import Mentions, apart, is_content, reports_failure, same_word, word_key, words_of
+from flip_edge.wording import Mentions, is_content, reports_failure, same_word, word_key, words_of
 
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
-_EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
-_WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
 _MOTIONS = frozenset({"go", "find", "dock", "undock", "enter", "exit", "leave", "turn"})  # have goals, not objects
 _PUTTING = frozenset({"place", "carry"})
-_SWITCHED = frozenset({"on", "off"})
-_MOVING = frozenset({"take", "place", "carry", "get"})
-_THEN = re.compile(r"\b(?:and then|then|after that|before)\b")
-_AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
 
 
 @dataclass(frozen=True)
@@ -76,18 +70,14 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
         if not act.negated
     ]
     wanted = [act for act in acts_of(command) if not act.negated]
-    contradictions = (
-        *_forbidden(command, log, steps),
-        *_neglected(wanted, log),
-        *_turned_round(command, wanted, log, steps),
-    )
+    against = tuple(contradictions(command, wanted, log, steps))
     if not any(acts_of(step) for step in steps):
-        return Fulfilment(contradictions=contradictions)
+        return Fulfilment(contradictions=against)
     return Fulfilment(
         demands=(*_acts_demanded(command, wanted, log, steps), *_states_demanded(command, wanted, log, steps)),
         handled=_handled(wanted, log, steps),
         placed=_placed(wanted, log, steps),
-        contradictions=contradictions,
+        contradictions=against,
     )
 
 
@@ -143,7 +133,7 @@ def _still_held(log: _Log) -> bool:
 def _times(command: str) -> tuple[int, str]:
     """How often the command wants it, and the word that says so."""
     words = words_of(command)
-    units = lexicon().units
+    units = {spelling for spellings in lexicon().units for spelling in spellings}
     for word, successor in pairwise(words):
         number = lexicon().numbers.get(word) or (int(word) if word.isdigit() else 0)
         if 1 < number <= _MOST and successor not in units and successor.isalpha() and is_content(successor):
@@ -187,107 +177,3 @@ def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | N
         return None
     found = Mentions([steps[number] for number in put])
     return sum(found.hold(goal) for goal in goals) / len(goals)
-
-
-# --- contradictions
-
-
-def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
-    """What was done although the command rules it out."""
-    for act in acts_of(command):
-        if not act.negated:
-            continue
-        about = Mentions([" ".join(act.about)]).keys
-        done = [
-            " ".join((other.verb, *other.about))
-            for _, other in log
-            if other.kinds & act.kinds and (not about or about & Mentions([" ".join(other.about)]).keys)
-        ]
-        if not act.kinds:
-            said = {word_key(act.verb), *about}
-            done = [
-                step for step in steps if said <= Mentions([step]).keys and not any(a.negated for a in acts_of(step))
-            ]
-        if done:
-            yield f"'{done[-1]}' was not to be done"
-    text = apart(command)
-    for excepted in _EXCEPTED.findall(text):
-        left = lexicon().acts["leave"]
-        if any(_names(act.object, excepted) and act.verb not in left and act.kinds & _MOVING for _, act in log):
-            yield f"the {excepted} was to be left alone"
-    for excluded in _WITHOUT.findall(text):
-        if (last := _last_moved(excluded, log)) and "take" in last[1].kinds:
-            yield f"it was to be done without the {excluded}"
-
-
-def _neglected(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
-    """What was left behind although the command wants it along."""
-    for act in wanted:
-        _, along = following(act.rest, ("with",))
-        last = _last_moved(along[-1], log) if "go" in act.kinds and along else None
-        if last and "place" in last[1].kinds and any("go" in other.kinds for number, other in log if number > last[0]):
-            yield f"it was to be done with the {along[-1]}"
-        last = _last_moved(act.object[-1], log) if "take" in act.kinds and act.object else None
-        if last and last[1].verb in lexicon().acts["leave"]:
-            yield f"the {act.object[-1]} was left"
-
-
-def _last_moved(thing: str, log: _Log) -> tuple[int, Act] | None:
-    """The last time something was taken, put or left, and by which act."""
-    moved = [(number, act) for number, act in log if act.kinds & _MOVING and _names(act.object, thing)]
-    return moved[-1] if moved else None
-
-
-def _names(words: Sequence[str], word: str) -> bool:
-    return any(same_word(word, other) for other in words)
-
-
-def _turned_round(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
-    """Thing and place, start and goal, or first and second exchanged."""
-    for act in wanted:
-        if act.object and act.place and act.relation not in NOT_A_PLACE:
-            thing, place = act.object[-1], act.place[-1]
-            as_told = [other for _, other in log if _relates(other, thing, place)]
-            reverse = [other for _, other in log if _relates(other, place, thing)]
-            if reverse and not as_told and not same_word(thing, place):
-                done = f"{place} {reverse[-1].relation} {thing}"
-                yield f"'{thing} {act.relation} {place}' was commanded, '{done}' was done"
-        if act.source and act.place and _visited_in_reverse(act.source[-1:], act.place[-1:], steps):
-            yield f"from the {act.source[-1]} to the {act.place[-1]} was commanded, the reverse was done"
-        told = _SWITCHED.intersection(act.rest)
-        if act.kinds == {"switch"} and len(told) == 1:
-            switched = [_SWITCHED.intersection(other.rest) for _, other in log if other.kinds == {"switch"}]
-            if any(switched) and told not in switched:
-                other_way = min(next(filter(None, switched)))
-                yield f"'{act.verb} {min(told)}' was commanded, '{act.verb} {other_way}' was done"
-    for first, second in _in_order(command):
-        if _visited_in_reverse(first, second, steps):
-            yield f"first {' '.join(first)}, then {' '.join(second)} was commanded, the reverse was done"
-
-
-def _relates(act: Act, thing: str, place: str) -> bool:
-    located = act.object and act.place and act.relation not in NOT_A_PLACE
-    return bool(located) and same_word(act.object[-1], thing) and same_word(act.place[-1], place)
-
-
-def _in_order(command: str) -> Iterator[tuple[list[str], list[str]]]:
-    """What is to come before what, by the words that only one of the two parts has."""
-    text = apart(command)
-    if len(parts := _THEN.split(text)) == 2:
-        first, second = parts
-    elif len(parts := _AFTER.split(text)) == 2:
-        second, first = parts
-    else:
-        return
-    one, other = (
-        [word for word in words_of(part) if is_content(word) and not is_verb(word)] for part in (first, second)
-    )
-    yield [word for word in one if not _names(other, word)], [word for word in other if not _names(one, word)]
-
-
-def _visited_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequence[str]) -> bool:
-    """Whether every mention of ``first`` that matters comes after those of ``second``."""
-    mentioned = [Mentions([step]) for step in steps]
-    early = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in first)]
-    late = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in second)]
-    return bool(early and late) and late[0] < early[0] and late[-1] < early[-1]

@@ -23,7 +23,8 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         states: words that ask for an act by its effect, by the kind of act.
         traces: things by which such an act is done, by its kind.
         numbers: numerals.
-        units: words after a number that make it an amount.
+        units: words after a number that make it an amount, by their spellings.
+        colours: words for them.
         numbered: words before a number that make it a name.
         articles: words that a name follows.
         boundaries: words at which a clause ends.
@@ -47,7 +48,8 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     states: dict[str, frozenset[str]]
     traces: dict[str, frozenset[str]]
     numbers: dict[str, int]
-    units: frozenset[str]
+    units: tuple[tuple[str, ...], ...]
+    colours: frozenset[str]
     numbered: frozenset[str]
     articles: frozenset[str]
     boundaries: frozenset[str]

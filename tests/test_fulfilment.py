@@ -96,6 +96,14 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("wipe the shelf without moving the vase", ["wiped the shelf", "moved the vase to the table"], True),
         ("do not wake the cat", ["drove past the cat", "did not wake the cat"], False),
         ("do not wake the cat", ["wake the cat"], True),
+        ("drive 2 m forward", ["drove 4 m forward"], True),
+        ("drive 2 m forward", ["drove 2.0 metres forward"], False),
+        ("drive two metres forward", ["drove 2 m forward"], False),
+        ("drive 2 m forward", ["drove 200 cm forward"], False),  # another unit: no claim
+        ("drive 2 m and turn 90 degrees", ["drove 2 m", "turned 45 degrees"], True),
+        ("bring the red cup", ["picked up the blue cup"], True),
+        ("bring the red cup", ["picked up the blue plate"], False),  # of another thing: no claim here
+        ("bring the red cup", ["found the blue cup", "picked up the red cup"], False),
         ("turn off the lamp", ["switched on the lamp"], True),
         ("turn off the lamp", ["turned the lamp on", "turned the lamp off"], False),
         ("turn off the lamp", ["used the lamp"], False),

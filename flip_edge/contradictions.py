@@ -1,0 +1,176 @@
+"""What a log shows to have been done against the command: forbidden, the wrong way round, or of the wrong kind.
+
+Each rule is narrow: it speaks only where both command and log say plainly, of the same thing, what cannot both be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from flip_edge.acts import NOT_A_PLACE, Act, acts_of, following, is_verb
+from flip_edge.lexicon import lexicon
+from flip_edge.wording import Mentions, apart, is_content, same_word, word_key, words_of
+
+_EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
+_WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
+_THEN = re.compile(r"\b(?:and then|then|after that|before)\b")
+_AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
+_SWITCHED = frozenset({"on", "off"})
+_MOVING = frozenset({"take", "place", "carry", "get"})
+
+_Log = Sequence[tuple[int, Act]]
+
+
+def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """What was done against the command, in words.
+
+    Args:
+        command: the command.
+        wanted: the acts that it asks for.
+        log: the acts that were done, each with the number of its step.
+        steps: the log.
+    """
+    yield from _forbidden(command, log, steps)
+    yield from _neglected(wanted, log)
+    yield from _turned_round(command, wanted, log, steps)
+    yield from _other_amounts(command, steps)
+    yield from _other_colours(command, steps)
+
+
+def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """What was done although the command rules it out."""
+    for act in acts_of(command):
+        if not act.negated:
+            continue
+        about = Mentions([" ".join(act.about)]).keys
+        done = [
+            " ".join((other.verb, *other.about))
+            for _, other in log
+            if other.kinds & act.kinds and (not about or about & Mentions([" ".join(other.about)]).keys)
+        ]
+        if not act.kinds:
+            said = {word_key(act.verb), *about}
+            done = [
+                step for step in steps if said <= Mentions([step]).keys and not any(a.negated for a in acts_of(step))
+            ]
+        if done:
+            yield f"'{done[-1]}' was not to be done"
+    text = apart(command)
+    for excepted in _EXCEPTED.findall(text):
+        left = lexicon().acts["leave"]
+        if any(_names(act.object, excepted) and act.verb not in left and act.kinds & _MOVING for _, act in log):
+            yield f"the {excepted} was to be left alone"
+    for excluded in _WITHOUT.findall(text):
+        if (last := _last_moved(excluded, log)) and "take" in last[1].kinds:
+            yield f"it was to be done without the {excluded}"
+
+
+def _neglected(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
+    """What was left behind although the command wants it along."""
+    for act in wanted:
+        _, along = following(act.rest, ("with",))
+        last = _last_moved(along[-1], log) if "go" in act.kinds and along else None
+        if last and "place" in last[1].kinds and any("go" in other.kinds for number, other in log if number > last[0]):
+            yield f"it was to be done with the {along[-1]}"
+        last = _last_moved(act.object[-1], log) if "take" in act.kinds and act.object else None
+        if last and last[1].verb in lexicon().acts["leave"]:
+            yield f"the {act.object[-1]} was left"
+
+
+def _last_moved(thing: str, log: _Log) -> tuple[int, Act] | None:
+    """The last time something was taken, put or left, and by which act."""
+    moved = [(number, act) for number, act in log if act.kinds & _MOVING and _names(act.object, thing)]
+    return moved[-1] if moved else None
+
+
+def _names(words: Sequence[str], word: str) -> bool:
+    return any(same_word(word, other) for other in words)
+
+
+def _turned_round(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """Thing and place, start and goal, or first and second exchanged."""
+    for act in wanted:
+        if act.object and act.place and act.relation not in NOT_A_PLACE:
+            thing, place = act.object[-1], act.place[-1]
+            as_told = [other for _, other in log if _relates(other, thing, place)]
+            reverse = [other for _, other in log if _relates(other, place, thing)]
+            if reverse and not as_told and not same_word(thing, place):
+                done = f"{place} {reverse[-1].relation} {thing}"
+                yield f"'{thing} {act.relation} {place}' was commanded, '{done}' was done"
+        if act.source and act.place and _visited_in_reverse(act.source[-1:], act.place[-1:], steps):
+            yield f"from the {act.source[-1]} to the {act.place[-1]} was commanded, the reverse was done"
+        told = _SWITCHED.intersection(act.rest)
+        if act.kinds == {"switch"} and len(told) == 1:
+            switched = [_SWITCHED.intersection(other.rest) for _, other in log if other.kinds == {"switch"}]
+            if any(switched) and told not in switched:
+                other_way = min(next(filter(None, switched)))
+                yield f"'{act.verb} {min(told)}' was commanded, '{act.verb} {other_way}' was done"
+    for first, second in _in_order(command):
+        if _visited_in_reverse(first, second, steps):
+            yield f"first {' '.join(first)}, then {' '.join(second)} was commanded, the reverse was done"
+
+
+def _relates(act: Act, thing: str, place: str) -> bool:
+    located = act.object and act.place and act.relation not in NOT_A_PLACE
+    return bool(located) and same_word(act.object[-1], thing) and same_word(act.place[-1], place)
+
+
+def _in_order(command: str) -> Iterator[tuple[list[str], list[str]]]:
+    """What is to come before what, by the words that only one of the two parts has."""
+    text = apart(command)
+    if len(parts := _THEN.split(text)) == 2:
+        first, second = parts
+    elif len(parts := _AFTER.split(text)) == 2:
+        second, first = parts
+    else:
+        return
+    one, other = (
+        [word for word in words_of(part) if is_content(word) and not is_verb(word)] for part in (first, second)
+    )
+    yield [word for word in one if not _names(other, word)], [word for word in other if not _names(one, word)]
+
+
+def _visited_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequence[str]) -> bool:
+    """Whether every mention of ``first`` that matters comes after those of ``second``."""
+    mentioned = [Mentions([step]) for step in steps]
+    early = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in first)]
+    late = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in second)]
+    return bool(early and late) and late[0] < early[0] and late[-1] < early[-1]
+
+
+def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
+    """Amounts of a unit that the log has other amounts of."""
+    done = [amount for step in steps for amount in _amounts(step)]
+    for number, unit in _amounts(command):
+        others = [other for other, of in done if of == unit]
+        if others and not any(same_word(number, other) for other in others):
+            yield f"'{number} {unit}' was commanded, '{others[-1]} {unit}' was done"
+
+
+def _amounts(text: str) -> list[tuple[str, str]]:
+    """Numbers before a unit, with the unit's first spelling."""
+    return [
+        (number, unit)
+        for number, successor in pairwise(words_of(text))
+        if (unit := _unit(successor)) and (number[0].isdigit() or number in lexicon().numbers)
+    ]
+
+
+def _unit(word: str) -> str:
+    return next((spellings[0] for spellings in lexicon().units if word in spellings), "")
+
+
+def _other_colours(command: str, steps: Sequence[str]) -> Iterator[str]:
+    """Colours of a thing that the log says has another colour."""
+    seen = [pair for step in steps for pair in _coloured(step)]
+    for colour, thing in _coloured(command):
+        others = [other for other, of in seen if same_word(of, thing)]
+        if others and colour not in others:
+            yield f"'{colour} {thing}' was commanded, '{others[-1]} {thing}' was done"
+
+
+def _coloured(text: str) -> list[tuple[str, str]]:
+    colours = lexicon().colours
+    return [(word, thing) for word, thing in pairwise(words_of(text)) if word in colours and is_content(thing)]
