@@ -40,20 +40,25 @@ class Sample:
         gain: nats per token by which the log makes the command likelier; None likewise.
         matches: whether the run fulfilled its command.
         group: runs of one group are never on both sides of a split.
+        kind: of mismatch; the kinds weigh alike when weights are fitted.
     """
 
     found: Mapping[str, float] | None
     gain: float | None
     matches: bool
     group: str
+    kind: str = "failure"
 
 
-def fit_weights(found: npt.NDArray[np.float64], matches: npt.NDArray[np.bool_]) -> tuple[list[float], float]:
+def fit_weights(
+    found: npt.NDArray[np.float64], matches: npt.NDArray[np.bool_], kinds: Sequence[str] = ()
+) -> tuple[list[float], float]:
     """Fit a logistic function with weights that are not negative, both classes counting alike.
 
     Args:
         found: features, shape (runs, features).
         matches: labels, shape (runs,).
+        kinds: of the mismatches, one a run; each kind counts alike. Matches count as one kind, whatever is given.
 
     Returns:
         The weights and the intercept.
@@ -68,7 +73,11 @@ def fit_weights(found: npt.NDArray[np.float64], matches: npt.NDArray[np.bool_]) 
     except ImportError:
         raise CalibrationError("fitting weights needs scipy: pip install 'flip_edge[eval]'") from None
     signs = np.where(matches, 1.0, -1.0)
-    shares = np.where(matches, 0.5 / matches.sum(), 0.5 / (~matches).sum())
+    shares = np.where(matches, 0.5 / matches.sum(), 0.0)
+    of_kind = np.array(kinds or ("failure",) * len(matches))
+    for kind in sorted(set(of_kind[~matches])):
+        members = ~matches & (of_kind == kind)
+        shares[members] = 0.5 / len(set(of_kind[~matches])) / members.sum()
 
     def loss(parameters: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         margins = signs * (found @ parameters[:-1] + parameters[-1])
@@ -116,7 +125,9 @@ def calibrate(
         learned = [(sample, found) for sample, found in complete if sample.group in fitted]
         held_out = [(sample, found) for sample, found in complete if sample.group not in fitted]
         matrix = np.array([[found[name] for name in FEATURES] for _, found in learned])
-        fitted_weights, intercept = fit_weights(matrix, np.array([sample.matches for sample, _ in learned]))
+        fitted_weights, intercept = fit_weights(
+            matrix, np.array([sample.matches for sample, _ in learned]), [sample.kind for sample, _ in learned]
+        )
         weights = dict(zip(FEATURES, fitted_weights, strict=True))
     draft = Calibration(
         id=id,

@@ -23,6 +23,7 @@ from flip_edge.errors import CalibrationError
 from flip_edge.registry import data_dir
 
 FORMAT = 1
+_ENOUGH = 0.3  # share of the command's surprise beyond which more explained says little more
 
 
 FEATURES = (
@@ -42,7 +43,8 @@ FEATURES = (
 def features(evidence: Evidence) -> dict[str, float] | None:
     """What the score is made of; each between about 0 and 1, higher for a better match. None without a likelihood.
 
-    - ``explained``: share of the command's surprise that the log takes away, 1 - LL(command | log) / LL(command).
+    - ``explained``: share of the command's surprise that the log takes away, 1 - LL(command | log) / LL(command), as a
+      part of 0.3. More than that comes of words that command and log have in common, which ``found`` counts.
     - ``found``: share of what is asked for, in words, that the log mentions.
     - ``found_last``: the same for the last step.
     - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
@@ -59,7 +61,7 @@ def features(evidence: Evidence) -> dict[str, float] | None:
         return None
     surprise = sum(word.surprise for word in support.words) or 1.0
     values = (
-        explained,
+        min(explained / _ENOUGH, 1.0),
         support.found,
         support.found_last,
         support.found if acts.handled is None else acts.handled,

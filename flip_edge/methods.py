@@ -31,7 +31,8 @@ SLOW = ("embeddings", "pointwise-published", "pairwise-published", "listwise-pub
 class OurScores:
     """flip_edge itself: several scores of one check. The check belongs to the caller."""
 
-    code: tuple[str, ...] = ("flip_edge.selfcheck", "flip_edge.engine")
+    # What turns measurements into verdicts may change without them.
+    code: tuple[str, ...] = ("flip_edge.backward", "flip_edge.calibration", "flip_edge.engine")
 
     def __init__(self, check: SelfCheck) -> None:
         config = check.config
@@ -51,16 +52,18 @@ class OurScores:
         self.id = f"flip-edge {check.model_id} {check.prompt_id} {settings}"
 
     def measure(self, episode: Episode) -> Sequence[float | None]:
-        """Gain, and the features of the score, of one check; nothing where the evidence is not complete."""
+        """Gain, share explained and the features of one check; nothing where the evidence is not complete."""
         evidence = self._check.observe(episode)
         found = None if evidence.failure and not evidence.unparsable else features(evidence)
-        return (None,) * (len(FEATURES) + 1) if found is None else (evidence.gain, *found.values())
+        if found is None:
+            return (None,) * (len(FEATURES) + 2)
+        return (evidence.gain, evidence.explained, *found.values())
 
     def scores_from(self, measured: Sequence[float | None]) -> Sequence[float | None]:
         """Score, gain, F1 and share explained."""
-        gain, *values = measured
+        gain, explained, *values = measured
         found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
-        scores = (gain, found.get("f1"), found.get("explained"))
+        scores = (gain, found.get("f1"), explained)
         if not self._calibration:
             return scores
         return (self._calibration.score_of(found) if found else None, *scores)

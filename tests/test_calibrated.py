@@ -43,8 +43,10 @@ def test_a_supported_command_matches(calibrated: SelfCheck, engine: FakeEngine) 
     verdict = calibrated(COMMAND, RUN)
     assert verdict.outcome is Outcome.MATCH
     assert verdict.rule == "calibrated"
-    assert verdict.score == pytest.approx(1 / (1 + np.exp(-(0.75 * 4 + 4 + 2 - 7))))
+    assert verdict.score == pytest.approx(1 / (1 + np.exp(-(1.0 * 4 + 4 + 2 - 7))))
     assert (verdict.score_threshold, verdict.calibration_id) == (0.5, "lab")
+    engine.enqueue(COMMAND, given_log=-4 * 0.85, without_log=-4)  # half of what is enough
+    assert calibrated(COMMAND, RUN).score == pytest.approx(1 / (1 + np.exp(-(0.5 * 4 + 4 + 2 - 7))))
 
 
 def test_a_near_miss_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None:
@@ -66,8 +68,8 @@ def test_what_the_run_never_mentions_is_named(calibrated: SelfCheck, engine: Fak
 
 
 def test_a_reported_failure_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None:
-    engine.enqueue(COMMAND, given_log=-2.8, without_log=-4)
-    engine.enqueue(COMMAND, given_log=-2.8, without_log=-4)
+    engine.enqueue(COMMAND, given_log=-3.6, without_log=-4)
+    engine.enqueue(COMMAND, given_log=-3.6, without_log=-4)
     failed = "failed to put the red mug on the desk: no free place was found"
     verdict = calibrated(COMMAND, ["drove to the desk", failed])
     assert verdict.outcome is Outcome.MISMATCH
@@ -114,7 +116,7 @@ def write_runs(path: Path, outcomes: list[str]) -> Path:
 def enqueue_runs(engine: FakeEngine, outcomes: list[str]) -> None:
     source = np.random.default_rng(0)
     for outcome in outcomes:
-        explained = source.normal(0.7 if outcome == "success" else 0.1, 0.1)
+        explained = source.normal(0.2 if outcome == "success" else 0.02, 0.03)
         engine.enqueue("x", given_log=-4 * (1 - explained), without_log=-4)
 
 
@@ -157,6 +159,19 @@ def test_labelled_runs_fit_weights(check: SelfCheck, engine: FakeEngine, tmp_pat
     scores = [calibration.score_of(sample.found or {}) >= calibration.threshold for sample in found]
     right = [passed == sample.matches for passed, sample in zip(scores, found, strict=True)]
     assert np.mean(right) > 0.9
+
+
+def test_kinds_of_mismatch_weigh_alike() -> None:
+    pytest.importorskip("scipy")
+    # Nine in ten mismatches are told by the first feature, one in ten by the second.
+    common = [(0.0, 1.0)] * 90
+    rare = [(1.0, 0.0)] * 10
+    found = np.array([(1.0, 1.0)] * 100 + common + rare)
+    matches = np.arange(200) < 100
+    flat, _ = fit_weights(found, matches)
+    alike, _ = fit_weights(found, matches, ["a"] * 190 + ["b"] * 10)
+    assert flat[0] > 1.3 * flat[1]
+    assert alike[0] == pytest.approx(alike[1], rel=0.01)
 
 
 def test_fitted_weights_are_not_negative_and_separate() -> None:

@@ -315,7 +315,7 @@ def test_a_run_that_cannot_be_judged_has_no_score(check: SelfCheck) -> None:
 
 def test_the_fingerprint_is_of_what_the_module_imports() -> None:
     judges, check, overlap = (
-        code_fingerprint(f"flip_edge.{name}") for name in ("baselines.judges", "selfcheck", "baselines.overlap")
+        code_fingerprint(f"flip_edge.{name}") for name in ("baselines.judges", "backward", "baselines.overlap")
     )
     assert code_fingerprint("flip_edge.baselines.judges") == judges
     assert len({judges, check, overlap}) == 3
@@ -325,10 +325,10 @@ def test_the_fingerprint_is_of_what_the_module_imports() -> None:
 @pytest.mark.parametrize(
     ("module", "changed", "concerned"),
     [
-        ("flip_edge.selfcheck", "fulfilment.py", True),
-        ("flip_edge.selfcheck", "prompts/log-command.yaml", True),
-        ("flip_edge.selfcheck", "lexicon.yaml", True),
-        ("flip_edge.selfcheck", "baselines/judges.py", False),
+        ("flip_edge.backward", "fulfilment.py", True),
+        ("flip_edge.backward", "prompts/log-command.yaml", True),
+        ("flip_edge.backward", "lexicon.yaml", True),
+        ("flip_edge.backward", "baselines/judges.py", False),
         ("flip_edge.baselines.judges", "prompts/__init__.py", True),
         ("flip_edge.baselines.judges", "baselines/judges.yaml", True),
         ("flip_edge.baselines.judges", "fulfilment.py", False),
