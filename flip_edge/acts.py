@@ -16,7 +16,7 @@ from flip_edge.wording import apart, is_content, word_key
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
-_RUN_TOGETHER = 5  # letters beyond which a word may be a verb and something else
+_RUN_TOGETHER = (6, 20)  # letters of a word that may be a verb and something else
 _NOT = re.compile("n['\u2019]t\\b")
 NOT_A_PLACE = frozenset({"with", "to", "from"})  # relations that put no thing in a place: a cup with a fork in it
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
@@ -84,7 +84,7 @@ def _clauses(text: str) -> list[list[str]]:
 def _split(token: str) -> tuple[str, ...]:
     """A verb and its particle that a log has run together: "turnon", "movebase"."""
     words = lexicon()
-    if len(token) > _RUN_TOGETHER and not is_verb(token):
+    if _RUN_TOGETHER[0] <= len(token) <= _RUN_TOGETHER[1] and not is_verb(token):
         for cut in range(len(token) - 2, 2, -1):
             verb, tail = token[:cut], token[cut:]
             if tail in words.particles | words.generic | words.body and any(

@@ -5,6 +5,7 @@ Each rule is narrow: it speaks only where both command and log say plainly, of t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -17,6 +18,7 @@ _EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the
 _WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
 _THEN = re.compile(r"\b(?:and then|then|after that|before)\b")
 _AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
+_EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
 _MOVING = frozenset({"take", "place", "carry", "get"})
 
@@ -145,7 +147,9 @@ def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
     done = [amount for step in steps for amount in _amounts(step)]
     for number, unit in _amounts(command):
         others = [other for other, of in done if of == unit]
-        if others and not any(same_word(number, other) for other in others):
+        values = [_value(other) for other in others]
+        # Odometry is not exact, and a way may be driven in parts.
+        if values and not any(math.isclose(_value(number), value, rel_tol=_EXACT) for value in (*values, sum(values))):
             yield f"'{number} {unit}' was commanded, '{others[-1]} {unit}' was done"
 
 
@@ -154,8 +158,12 @@ def _amounts(text: str) -> list[tuple[str, str]]:
     return [
         (number, unit)
         for number, successor in pairwise(words_of(text))
-        if (unit := _unit(successor)) and (number[0].isdigit() or number in lexicon().numbers)
+        if (unit := _unit(successor)) and (number[0].isdecimal() or number in lexicon().numbers)
     ]
+
+
+def _value(number: str) -> float:
+    return float(lexicon().numbers.get(number, number))
 
 
 def _unit(word: str) -> str:

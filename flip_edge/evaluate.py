@@ -90,7 +90,8 @@ class ScoreCache:
         self.close()
 
 
-def _key(command: str, runs: Iterable[Episode]) -> str:
+def key_of(command: str, runs: Iterable[Episode]) -> str:
+    """What the scores of one command and its runs are kept under."""
     text = msgspec.json.encode([command, [run.steps for run in runs]])
     return hashlib.sha256(text).hexdigest()[:24]
 
@@ -132,7 +133,7 @@ def _run_scorer(
     seconds = []
     with ScoreCache(folder, f"{scorer.id} {fingerprint(*scorer.code)}") as cache:
         for index, row in enumerate(tqdm(labelled, desc=scorer.columns[0].name, unit="run", disable=not progress)):
-            key = _key(row.episode.command, [row.episode])
+            key = key_of(row.episode.command, [row.episode])
             known = cache.get(key)
             if known is None:
                 started = time.perf_counter()
@@ -163,7 +164,7 @@ def _run_ranker(
         lists = _candidates(labelled, ranker.at_once)
         for true, others in tqdm(lists, desc=ranker.columns[0].name, unit="list", disable=not progress):
             runs = [labelled[index].episode for index in (true, *others)]
-            key = _key(runs[0].command, runs)
+            key = key_of(runs[0].command, runs)
             known = cache.get(key)
             if known is None:
                 started = time.perf_counter()

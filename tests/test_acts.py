@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,6 +110,12 @@ def test_what_is_ruled_out() -> None:
 def test_verbs_in_every_inflection() -> None:
     assert all(is_verb(word) for word in ("put", "putting", "placed", "navigates", "took", "brought", "opening"))
     assert not any(is_verb(word) for word in ("mug", "the", "red", "4", ""))
+
+
+def test_a_long_run_of_letters_is_read_in_no_time() -> None:
+    started = time.perf_counter()
+    assert acts_of("put" + "a" * 1_000_000) == ()
+    assert time.perf_counter() - started < 5  # quadratic, it would take hours
 
 
 @given(st.text(max_size=80))

@@ -99,6 +99,9 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("drive 2 m forward", ["drove 4 m forward"], True),
         ("drive 2 m forward", ["drove 2.0 metres forward"], False),
         ("drive two metres forward", ["drove 2 m forward"], False),
+        ("drive 2 m forward", ["drove 1.97 m forward"], False),
+        ("drive 2 m forward", ["drove 1.2 m forward", "drove 0.8 m forward"], False),
+        ("drive 2 m forward", ["drove 1.2 m forward", "drove 0.2 m forward"], True),
         ("drive 2 m forward", ["drove 200 cm forward"], False),  # another unit: no claim
         ("drive 2 m and turn 90 degrees", ["drove 2 m", "turned 45 degrees"], True),
         ("bring the red cup", ["picked up the blue cup"], True),
