@@ -48,7 +48,7 @@ def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
             continue
         about = Mentions([" ".join(act.about)]).keys
         done = [
-            " ".join((other.verb, *other.about))
+            " ".join((other.verb, *other.rest))
             for _, other in log
             if other.kinds & act.kinds and (not about or about & Mentions([" ".join(other.about)]).keys)
         ]
@@ -58,7 +58,7 @@ def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
                 step for step in steps if said <= Mentions([step]).keys and not any(a.negated for a in acts_of(step))
             ]
         if done:
-            yield f"'{done[-1]}' was not to be done"
+            yield f'"{done[-1]}" was not to be done'
     text = apart(command)
     for excepted in _EXCEPTED.findall(text):
         left = lexicon().acts["leave"]
