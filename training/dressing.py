@@ -26,8 +26,8 @@ class Dressing:
         search: places looked at before the first thing is picked up.
         retry: whether one act fails first and is done again.
         expanded: whether heating, cooling, cleaning and opening are told act by act.
-        ways: ``full``; ``no sources`` leaves out where things were taken from; ``no ways`` leaves out the ways to places
-            that the next act names.
+        ways: ``full``; ``no sources`` leaves out where things were taken from, where the way there is told; ``no ways``
+            leaves out the ways to places that the next act names.
     """
 
     seed: int = 0
@@ -52,7 +52,7 @@ class Dressing:
 
         Args:
             acts: a run.
-            places: where it might have searched.
+            places: where it might have searched: places that the run itself has nothing to do with.
         """
         told = _told(acts, self.ways)
         if self.search and places:
@@ -69,8 +69,7 @@ class Dressing:
             return acts
         if first and acts[first - 1].verb == "go":
             first -= 1
-        named = {thing.name for act in acts for thing in act.things}
-        return [*acts[:first], *search(self.seed, self.search, [p for p in places if p.name not in named]), *acts[first:]]
+        return [*acts[:first], *search(self.seed, self.search, places), *acts[first:]]
 
     def _retried(self, acts: list[Act]) -> list[Act]:
         tries = [index for index, act in enumerate(acts) if act.verb in ("pick", "place", "open", "go", "dock")]
@@ -125,17 +124,14 @@ def _expanded(act: Act) -> list[Act]:
 
 def _told(acts: Sequence[Act], ways: str) -> list[Act]:
     if ways == "no sources":
-        before = [None, *acts]
-        return [
-            replace(act, source=None) if act.verb == "pick" and way and _leads_to(way, act) else act
-            for way, act in zip(before, acts, strict=False)
-        ]
+        visited = [act.place for act in acts if act.verb == "go"]
+        return [replace(act, source=None) if act.verb == "pick" and act.source in visited else act for act in acts]
     if ways == "no ways":
         following = [*acts[1:], None]
         told = [
             act
             for act, after in zip(acts, following, strict=True)
-            if act.essential or act.verb != "go" or not (after and _leads_to(act, after))
+            if act.essential or act.verb != "go" or (after and not _leads_to(act, after))
         ]
         return told or list(acts)
     return list(acts)

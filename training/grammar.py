@@ -24,12 +24,40 @@ _PARTICIPLES = {
     "drank": "drunk",
     "shook": "shaken",
 }
-_PAST = {"come": "came", "eat": "ate", "drink": "drank", "shake": "shook", "plug": "plugged", "wear": "wore", "lay": "laid", "lie": "lay"}
-_IRREGULAR_PLURALS = {"knife": "knives", "shelf": "shelves", "loaf": "loaves", "person": "people", "scissors": "scissors"}
+_PAST = {
+    "come": "came",
+    "eat": "ate",
+    "drink": "drank",
+    "shake": "shook",
+    "plug": "plugged",
+    "wear": "wore",
+    "lay": "laid",
+    "lie": "lay",
+}
+_IRREGULAR_PLURALS = {
+    "knife": "knives",
+    "shelf": "shelves",
+    "loaf": "loaves",
+    "person": "people",
+    "scissors": "scissors",
+}
 _UNCOUNTABLE = frozenset(
-    ["bread", "lettuce", "toilet paper", "water", "coffee", "milk", "laundry", "trash", "rice", "sugar", "paper", "chips"]
+    [
+        "bread",
+        "lettuce",
+        "toilet paper",
+        "water",
+        "coffee",
+        "milk",
+        "laundry",
+        "trash",
+        "rice",
+        "sugar",
+        "paper",
+        "chips",
+    ]
 )
-_NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
 def past(phrase: str) -> str:
@@ -75,7 +103,16 @@ def gerund(phrase: str) -> str:
     ('driving to', 'putting down', 'lying', 'opening')
     """
     head, *rest = phrase.split()
-    doubled = past_tense([head]) == head + head[-1] + "ed" or head in ("put", "get", "set", "cut", "run", "sit", "shut", "let")
+    doubled = past_tense([head]) == head + head[-1] + "ed" or head in (
+        "put",
+        "get",
+        "set",
+        "cut",
+        "run",
+        "sit",
+        "shut",
+        "let",
+    )
     if head.endswith("ie"):
         head = head[:-2] + "y"
     elif head.endswith("e") and not head.endswith("ee"):

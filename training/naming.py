@@ -15,11 +15,11 @@ USER = "user"
 """Name of the person who gives the commands: "me" in a command, "the user" or "you" in a log."""
 
 _TO = frozenset(["bring", "give", "guide", "report"])
-_INSIDE = CONTAINERS | frozenset(
-    """aisle area autoclave barn bay centrifuge clean container fridge hall incubator kiln lab laboratory lobby pantry
-    pharmacy sector shed storage storeroom study tote trash trunk tunnel ward warehouse wheelbarrow workshop
-    zone""".split()
-)
+_MORE_CONTAINERS = """
+    aisle area autoclave barn bay centrifuge clean container fridge hall incubator kiln lab laboratory lobby pantry
+    pharmacy sector shed storage storeroom study tote trash trunk tunnel ward warehouse wheelbarrow workshop zone
+"""
+_INSIDE = CONTAINERS | frozenset(_MORE_CONTAINERS.split())
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Naming:
         """The identifier of a thing.
 
         >>> Naming("snake", "{name}_{number}").name(Thing("alarm clock", ("red",)))
-        'red_alarm_clock_4'
+        'red_alarm_clock_3'
         """
         if self.aliases and thing.alias:
             thing = replace(thing, name=thing.alias)

@@ -1,14 +1,15 @@
 """Recorded plans as neutral tasks: ALFRED's symbolic plans, household programs, robot skill sentences.
 
-What the records lack is filled in from what came before: an object is taken from where the robot last went; it is heated
-where the robot stands; after it was cut, what is picked up is a part of it; an empty ``CleanObject()`` means what is held.
+What the records lack is filled in from what came before: an object is taken from where the robot last went; it is
+heated where the robot stands; after it was cut, what is picked up is a part of it; an empty ``CleanObject()`` means
+what is held.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,11 @@ _PLAIN = {
     "stove burner": "stove",
     "garbage can": "garbage can",
 }
-_FURNITURE = frozenset(
-    """armchair bathtub bed cabinet cart "coffee machine" "coffee table" countertop desk "dining table" drawer dresser
-    fridge "garbage can" "hand towel holder" microwave ottoman safe shelf "side table" sink sofa stove toilet
-    "toilet paper hanger" """.replace('"', "").split()
-) | {
-    "coffee machine",
-    "coffee table",
-    "dining table",
-    "garbage can",
-    "hand towel holder",
-    "side table",
-    "toilet paper hanger",
-}
+_FURNITURE_NAMES = """
+    armchair|bathtub|bed|cabinet|cart|coffee machine|coffee table|countertop|desk|dining table|drawer|dresser|fridge
+    |garbage can|hand towel holder|microwave|ottoman|safe|shelf|side table|sink|sofa|stove|toilet|toilet paper hanger
+"""
+_FURNITURE = frozenset(part.strip() for part in _FURNITURE_NAMES.split("|"))
 _PLAN_STEP = re.compile(r"(\w+)\(([^)]*)\)")
 _STATES = {"HeatObject": "heat", "CoolObject": "cool", "CleanObject": "clean"}
 
@@ -81,6 +74,7 @@ def read_alfred(path: Path) -> Iterator[Task]:
             id=row["id"],
             group=row["trial"],
             kind=kind,
+            setting=kind,
             acts=acts,
             goal=goal,
             commands=(" ".join(row["command"].split()),),
@@ -88,11 +82,11 @@ def read_alfred(path: Path) -> Iterator[Task]:
         )
 
 
-def alfred_acts(plan: Iterable[str]) -> tuple[Act, ...]:
+def alfred_acts(plan: Sequence[str]) -> tuple[Act, ...]:
     """The acts of a symbolic plan.
 
-    >>> [act.verb for act in alfred_acts(["GotoLocation(sinkbasin)", "CleanObject()"])]
-    ['go', 'clean']
+    >>> [act.verb for act in alfred_acts(["PickupObject(mug)", "GotoLocation(sinkbasin)", "CleanObject()"])]
+    ['pick', 'go', 'clean']
     """
     acts: list[Act] = []
     where: Thing | None = None
@@ -133,7 +127,7 @@ def alfred_acts(plan: Iterable[str]) -> tuple[Act, ...]:
     return tuple(acts)
 
 
-def _tools(plan: Iterable[str]) -> frozenset[str]:
+def _tools(plan: Sequence[str]) -> frozenset[str]:
     """Knives, where something is cut: they are fetched and put away, and no goal."""
     return frozenset(["knife", "butter knife"]) if any(step.startswith("Slice") for step in plan) else frozenset()
 
@@ -184,10 +178,11 @@ _VIRTUALHOME_VERBS = {
     "pull": "pull",
     "cut": "slice",
 }
-_TWO_WORDS = (
-    "put back|put on|take off|turn to|look at|sit on|lie on|plug in|plug out|type on|point at|stand up|wake up|walk to"
-    "|run to|switch on|switch off|sit in|lie in"
-).split("|")
+_TWO_WORD_VERBS = """
+    put back|put on|take off|turn to|look at|sit on|lie on|plug in|plug out|type on|point at|stand up|wake up|walk to
+    |run to|switch on|switch off|sit in|lie in
+"""
+_TWO_WORDS = tuple(part.strip() for part in _TWO_WORD_VERBS.split("|"))
 _PUT = re.compile(r"(put|pour) (?!back |on |off )(.+?) (on|in|into) (.+)")
 _NOT_ESSENTIAL = frozenset(["go", "find", "turn to", "look at", "touch", "point at"])
 
@@ -211,8 +206,9 @@ def read_virtualhome(path: Path) -> Iterator[Task]:
 def virtualhome_act(step: str) -> Act:
     """The act of one sentence.
 
-    >>> virtualhome_act("Put plate on dishwasher")
-    Act(verb='place', thing=Thing(name='plate'...), place=Thing(name='dishwasher'...), ...
+    >>> act = virtualhome_act("Put plate on dishwasher")
+    >>> act.verb, act.thing.name, act.place.name, act.relation
+    ('place', 'plate', 'dishwasher', 'on')
     """
     text = step.lower().strip()
     if match := _PUT.fullmatch(text):
@@ -291,7 +287,8 @@ def saycan_acts(steps: Iterable[str]) -> Iterator[Act]:
             yield Act("pick", thing=thing, essential=True)
         elif skill == "put down":
             at = where if where and where.name != USER else None
-            yield Act("place", thing=thing, place=at, essential=True)
+            # What was brought has arrived, whether or not it is put down.
+            yield Act("place", thing=thing, place=at, essential=where is None or where.name != USER)
         else:
             yield Act(skill, thing=thing, essential=skill != "find")
 

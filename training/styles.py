@@ -65,6 +65,15 @@ class Style:
         """A yes or no that is the same throughout the style."""
         return seeded(self.seed, self.family, key).random() < probability
 
+    @property
+    def tells_results(self) -> bool:
+        """Whether its lines say how an act ended."""
+        if self.family == "json":
+            return bool(self.choice("result key", _RESULT_KEYS))
+        return self.family != "environment" and (
+            self.family != "skill_calls" or "{result}" in self.choice("call", _CALLS)
+        )
+
     @cached_property
     def naming(self) -> Naming:
         """How it writes identifiers."""
@@ -195,7 +204,9 @@ def _narrative(style: Style, acts: Sequence[Act]) -> list[str]:
 def _short_skill(style: Style, act: Act) -> str:
     """A name of the skill without filling words; all of "turn on", as "turn" alone would leave out what matters."""
     skills = verb(act.verb).skills
-    short = [skill for skill in skills if len(skill.split()) <= 2 and not skill.endswith((" object", " location"))]
+    short = [
+        skill for skill in skills if len(skill.split()) <= 2 and not skill.endswith((" object", " location", " door"))
+    ]
     return style.choice(f"short {act.verb}", short or skills)
 
 
@@ -227,7 +238,9 @@ def _environment(style: Style, acts: Sequence[Act]) -> list[str]:
     """Commands of text games. They do not tell how an act ended."""
     dialect = style.choice("dialect", ("in/on", "in/on", "in or on", "move", "script"))
     numbering = style.choice("numbering", ("", "{name} {number}", "{name} {number}"))
-    naming = Naming(style.choice("case", ("joined", "joined", "words")), numbering, style.seed, style.chance("aliases", 0.7))
+    naming = Naming(
+        style.choice("case", ("joined", "joined", "words")), numbering, style.seed, style.chance("aliases", 0.7)
+    )
     lines = []
     for act in acts:
         if dialect == "script":
@@ -265,7 +278,15 @@ _KEYS = {
     "amount": ("amount", "value"),
     "relation": ("relation", "pose"),
 }
-_AMOUNT_KEYS = {"m": "distance", "cm": "distance", "degrees": "angle", "s": "duration", "min": "duration", "%": "percent"}
+_RESULT_KEYS = ("result", "status", "outcome", "success", "")
+_AMOUNT_KEYS = {
+    "m": "distance",
+    "cm": "distance_cm",
+    "degrees": "angle",
+    "s": "seconds",
+    "min": "minutes",
+    "%": "percent",
+}
 
 
 def _arguments(style: Style, act: Act) -> dict[str, str | float]:
@@ -352,7 +373,7 @@ def _formatted(style: Style, acts: Sequence[Act], template: str) -> list[str]:
 
 def _json(style: Style, acts: Sequence[Act]) -> list[str]:
     skill_key = style.choice("skill key", ("skill", "action", "name", "type", "task", "cmd"))
-    result_key = style.choice("result key", ("result", "status", "outcome", "success", ""))
+    result_key = style.choice("result key", _RESULT_KEYS)
     nested = style.choice("nested", ("", "", "params", "args"))
     form = style.choice("form", ("json", "json", "compact", "flow"))
     lines = []
@@ -374,7 +395,17 @@ def _json(style: Style, acts: Sequence[Act]) -> list[str]:
 def _telemetry(style: Style, acts: Sequence[Act]) -> list[str]:
     prefix = style.choice(
         "prefix",
-        ("t={t:.1f}s ", "[{t:.3f}] ", "{n:03d} | ", "#{n} ", "{clock} ", "{n}. ", "step {n}: ", "[{clock}] [INFO] ", ""),
+        (
+            "t={t:.1f}s ",
+            "[{t:.3f}] ",
+            "{n:03d} | ",
+            "#{n} ",
+            "{clock} ",
+            "{n}. ",
+            "step {n}: ",
+            "[{clock}] [INFO] ",
+            "",
+        ),
     )
     unit = style.choice("unit", ("", "", "{unit}: ", "{unit} | ", "[{unit}] "))
     suffix = style.choice("suffix", ("", "", " [ok]", " OK", " (ok)"))

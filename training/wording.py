@@ -1,7 +1,7 @@
 """A goal in the words of many commanders.
 
-The counterpart of :mod:`training.styles`: one seed, and from it the verbs, the articles, how polite the commander is and
-how the parts of a command are joined. Order is only said where it was meant.
+The counterpart of :mod:`training.styles`: one seed, and from it the verbs, the articles, how polite the commander is
+and how the parts of a command are joined. Order is only said where it was meant.
 """
 
 from __future__ import annotations
@@ -104,7 +104,9 @@ class Wording:
         if not act.thing or not act.place:
             return None
         slots = self._slots(replace(act, thing=replace(act.thing)))
-        wish = seeded(self.seed, "wish").choice(("I need {} {}", "I want {} {}", "I would like {} {}", "{} should be {}"))
+        wish = seeded(self.seed, "wish").choice(
+            ("I need {} {}", "I want {} {}", "I would like {} {}", "{} should be {}")
+        )
         where = slots["at"] if act.verb == "place" else f"at {slots['place']}"
         if act.place.name == USER:
             return [wish.format(slots["thing"], "").replace("should be", "for me, please").strip()]
