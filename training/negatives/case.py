@@ -1,0 +1,105 @@
+"""One task while negatives are made for it, and what can stand in for what."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from training.naming import USER
+from training.negatives.words import confusable, mention
+from training.plan import Act, Task, Thing, names
+
+
+@dataclass(frozen=True)
+class Negative:
+    """One mismatch: the task with another run or another command. Exactly one of the four is not None.
+
+    Attributes:
+        kind: what is wrong.
+        acts: another run.
+        goal: another goal.
+        steps: another run in people's words.
+        command: another command in people's words.
+    """
+
+    kind: str
+    acts: tuple[Act, ...] | None = None
+    goal: tuple[Act, ...] | None = None
+    steps: tuple[str, ...] | None = None
+    command: str | None = None
+
+
+class Pool:
+    """The tasks that others are taken from, and the things of their worlds, by where and how they occur."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self.by_kind: dict[tuple[str, str], list[Task]] = defaultdict(list)
+        self.by_source: dict[str, list[Task]] = defaultdict(list)
+        self._things: dict[tuple[str, str, str], dict[str, Thing]] = defaultdict(dict)
+        self._places: dict[tuple[str, str], dict[str, Thing]] = defaultdict(dict)
+        for task in tasks:
+            self.by_kind[task.source, task.kind].append(task)
+            self.by_source[task.source].append(task)
+            done = {act.verb for act in task.acts}
+            for act in (*task.acts, *(act for act in task.goal if act.verb not in done)):
+                self._add(task, act)
+
+    def _add(self, task: Task, act: Act) -> None:
+        for slot in ("thing", "place", "source"):
+            thing: Thing | None = getattr(act, slot)
+            if thing and thing.name != USER:
+                plain = replace(thing, attributes=(), count=1, instance=0)
+                self._things[task.source, task.setting, f"{slot} of {act.verb}"][plain.words] = plain
+                # Things are kept where others are taken from; what else is put down on may be carried itself.
+                kept = slot == "source" or (task.source == "saycan" and act.verb == "place" and slot == "place")
+                if act.verb in ("pick", "place") and kept and not thing.label:
+                    self._places[task.source, task.setting][thing.name] = plain
+
+    def like(self, task: Task, slot: str, act: Act) -> list[Thing]:
+        """What else occurs in this place of such an act, in the same setting."""
+        return list(self._things[task.source, task.setting, f"{slot} of {act.verb}"].values())
+
+    def is_place(self, task: Task, thing: Thing) -> bool:
+        """Whether things are kept there in this setting."""
+        return thing.name in self._places[task.source, task.setting]
+
+    def places(self, task: Task) -> list[Thing]:
+        """Where things are kept in the setting, and the task has nothing to do with."""
+        taken = {*names(task.acts), *names(task.goal)}
+        return [thing for name, thing in self._places[task.source, task.setting].items() if name not in taken]
+
+
+@dataclass
+class Case:
+    """One task while negatives are made for it."""
+
+    task: Task
+    pool: Pool
+    draw: random.Random
+    command: str | None
+
+    @property
+    def vague(self) -> bool:
+        """Whether the command says less than the run, so that only coarse differences are certain."""
+        return not self.task.goal and self.task.source == "virtualhome"
+
+    def other(self, slot: str, act: Act) -> Thing | None:
+        """Something else for this place of the act, which occurs nowhere in the task."""
+        wanted: Thing = getattr(act, slot)
+        taken = {*names(self.task.acts), *names(self.task.goal)}
+        people = self.command is not None
+        options = [
+            thing
+            for thing in self.pool.like(self.task, slot, act)
+            if self.pool.is_place(self.task, thing) == self.pool.is_place(self.task, wanted)
+            and not any(confusable(thing.name, name, people=people) for name in taken)
+        ]
+        return replace(self.draw.choice(options), attributes=wanted.attributes) if options else None
+
+    def named(self, thing: Thing) -> bool:
+        """Whether the command names the thing, so that another one would be wrong."""
+        if self.command is not None:
+            return mention(self.command, thing.name) is not None
+        return any(thing.name == name for name in names(self.task.goal))
