@@ -14,7 +14,7 @@ NUMBERINGS = ("", "{name}_{number}", "{name}_{number:02d}", "{name}{number}", "{
 USER = "user"
 """Name of the person who gives the commands: "me" in a command, "the user" or "you" in a log."""
 
-_TO = frozenset(["bring", "give", "guide", "report"])
+_PREPOSITIONS = dict.fromkeys(["bring", "give", "guide", "follow", "report", "attach"], "to") | {"detach": "from"}
 _MORE_CONTAINERS = """
     aisle area autoclave barn bay centrifuge clean container fridge hall incubator kiln lab laboratory lobby pantry
     pharmacy sector shed storage storeroom study tote trash trunk tunnel ward warehouse wheelbarrow workshop zone
@@ -73,8 +73,8 @@ def preposition(act: Act) -> str:
     """How the act's thing lies to its place: what the act says, else "in" or "on"."""
     if act.relation:
         return act.relation
-    if act.verb in _TO:
-        return "to"
+    if act.verb in _PREPOSITIONS:
+        return _PREPOSITIONS[act.verb]
     return "in" if act.place and act.place.name.split()[-1] in _INSIDE else "on"
 
 
@@ -103,6 +103,22 @@ _UNITS = {
     "%": ("%", "percent"),
 }
 _ONE = {"meters": "meter", "metres": "metre", "degrees": "degree", "seconds": "second", "minutes": "minute"}
+
+
+_MEASURED = {"m": 2, "cm": 1, "degrees": 1, "s": 1}
+_ERROR = 0.02
+
+
+def measured(amount: Quantity, seed: int) -> Quantity:
+    """What an instrument would show for it: within two per cent, with decimals; what is counted stays.
+
+    >>> 1.47 <= measured(Quantity(1.5, "m"), 0).value <= 1.53, measured(Quantity(3, "pictures"), 0).value
+    (True, 3)
+    """
+    if amount.unit not in _MEASURED:
+        return amount
+    error = seeded(seed, "measured", amount).uniform(-_ERROR, _ERROR)
+    return Quantity(round(amount.value * (1 + error), _MEASURED[amount.unit]), amount.unit)
 
 
 def quantity(amount: Quantity, seed: int, *, words: bool = False) -> str:

@@ -46,6 +46,7 @@ _TEST_SHARE = 0.05
 _STYLE_WEIGHTS = {
     "sentences": 3,
     "narrative": 1,
+    "describer": 1.5,
     "terse": 1.5,
     "environment": 2,
     "skill_calls": 2,

@@ -154,7 +154,9 @@ def _other_amount(amount: Quantity, draw: random.Random) -> Quantity:
         options = {50.0, 60.0, 70.0, 80.0, 90.0, 100.0} - {value}
     elif value >= 2:
         options |= {value - 1, round(value / 2, 1) if amount.unit == "m" else value // 2}
-    whole = amount.unit not in ("m",)
+    if amount.unit in ("m", "cm", "degrees", "s", "min"):  # more than an instrument is off
+        options = {number for number in options if abs(number - value) >= 0.2 * value}
+    whole = amount.unit != "m"
     fitting = sorted(number for number in options if number > 0 and number != value and (not whole or number % 1 == 0))
     return Quantity(draw.choice(fitting), amount.unit)
 

@@ -1,204 +1,18 @@
-"""A run in the words of many kinds of logs.
-
-A style is made of independent choices: the family of the log, the verb used for each act, tense and person, how things
-are named and numbered, how results are written. All of them follow from one seed, so that a run and the wrong runs made
-from it come out in exactly the same style and differ only in what was done.
-"""
+"""Logs that machines write: terse lines, text-game commands, skill calls, status lines, JSON, telemetry."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from training.grammar import gerund, participle, past, third_person
 from training.lexicon import fill, fitting, unsaid, verb
-from training.naming import CASES, NUMBERINGS, USER, Naming, in_case, noun, preposition, quantity
-from training.plan import Act, Result, Thing, seeded
+from training.naming import Naming, in_case
+from training.plan import Act, Result, seeded
+from training.styles.slots import slots_in
 
-FAMILIES = ("sentences", "narrative", "terse", "environment", "skill_calls", "status_lines", "json", "telemetry")
-"""What a log can look like. Beside these there is ``people``: words that people wrote, which is not made here."""
-
-_T = TypeVar("_T")
-_SUBJECTS = ("", "", "I", "The robot", "Robot", "It", "The agent")
-_TENSES = ("past", "past", "present", "progressive", "perfect")
-_SUCCESS = ("SUCCESS", "SUCCEEDED", "OK", "ok", "success", "succeeded", "done", "COMPLETED")
-_FAILURE = {
-    "SUCCESS": "FAILURE",
-    "SUCCEEDED": "ABORTED",
-    "OK": "FAILED",
-    "ok": "failed",
-    "success": "failure",
-    "succeeded": "aborted",
-    "done": "error",
-    "COMPLETED": "FAILED",
-}
-
-
-@dataclass(frozen=True)
-class Style:
-    """One way to write a log.
-
-    Attributes:
-        family: one of :data:`FAMILIES`.
-        seed: everything else follows from it.
-    """
-
-    family: str
-    seed: int
-    _writer: Callable[[Style, Sequence[Act]], list[str]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_writer", _WRITERS[self.family])
-
-    def render(self, acts: Sequence[Act]) -> tuple[str, ...]:
-        """The log of the acts, one line or sentence each; ``narrative`` joins some."""
-        return tuple(line for line in self._writer(self, acts) if line)
-
-    def choice(self, key: str, options: Sequence[_T]) -> _T:
-        """A choice that is the same throughout the style."""
-        return seeded(self.seed, self.family, key).choice(options)
-
-    def chance(self, key: str, probability: float) -> bool:
-        """A yes or no that is the same throughout the style."""
-        return seeded(self.seed, self.family, key).random() < probability
-
-    @property
-    def tells_results(self) -> bool:
-        """Whether its lines say how an act ended."""
-        if self.family == "json":
-            return bool(self.choice("result key", _RESULT_KEYS))
-        return self.family != "environment" and (
-            self.family != "skill_calls" or "{result}" in self.choice("call", _CALLS)
-        )
-
-    @cached_property
-    def naming(self) -> Naming:
-        """How it writes identifiers."""
-        cases = ("words", "snake", "camel", "joined") if self.family == "terse" else CASES
-        case = self.choice("case", cases)
-        numbering = self.choice("numbering", NUMBERINGS) if self.chance("numbered", 0.6) else ""
-        return Naming(case, numbering, self.seed, self.chance("aliases", 0.4))
-
-    def said_slots(self, act: Act) -> dict[str, str]:
-        """The slots of an act in words."""
-        article = self.choice("article", ("the", "the", "the", ""))
-
-        def say(thing: Thing) -> str:
-            if thing.name == USER:
-                return self.choice("user", ("the user", "you", "the user", "the operator"))
-            return noun(thing, article)
-
-        return _slots(act, say, self.seed)
-
-    def named_slots(self, act: Act) -> dict[str, str]:
-        """The slots of an act as identifiers."""
-        return _slots(act, self.naming.name, self.seed)
-
-    def skill(self, act: Act) -> str:
-        """The name of the skill, in words."""
-        return self.choice(f"skill {act.verb}", verb(act.verb).skills)
-
-    def result(self, act: Act) -> str:
-        """The word for how the act ended."""
-        success = self.choice("result", _SUCCESS)
-        return success if act.result is Result.DONE else _FAILURE[success]
-
-
-def _slots(act: Act, say: Callable[[Thing], str], seed: int) -> dict[str, str]:
-    slots = {
-        name: say(thing)
-        for name, thing in (("thing", act.thing), ("place", act.place), ("source", act.source), ("tool", act.tool))
-        if thing
-    }
-    if act.place:
-        slots["at"] = f"{preposition(act)} {slots['place']}"
-    if act.side:
-        slots["side"] = act.side
-    if act.amount:
-        slots["amount"] = quantity(act.amount, seed)
-    return slots
-
-
-# --- sentences
-
-
-def _phrase(style: Style, act: Act, slots: Mapping[str, str]) -> str:
-    """The verb phrase in its base form."""
-    phrases = fitting(verb(act.verb).say, slots) or [act.verb]
-    # The choice is made among all phrases, so that a verb is not said otherwise only because more is known.
-    rank = seeded(style.seed, "say", act.verb).random()
-    return fill(phrases[int(rank * len(phrases))], slots) or act.verb
-
-
-def _conjugated(style: Style, act: Act, phrase: str) -> str:
-    subject = style.choice("subject", _SUBJECTS)
-    tense = style.choice("tense", _TENSES if subject else ("past", "past", "progressive", "imperative", "present"))
-    if act.result is Result.FAILED:
-        tried = style.choice("failure", ("failed to {}", "could not {}", "tried to {} but failed", "was unable to {}"))
-        return f"{subject} {tried.format(phrase)}".strip() + _because(style, act)
-    first_person = subject == "I"
-    if tense == "past":
-        said = past(phrase)
-    elif tense == "progressive":
-        said = f"{'am' if first_person else 'is'} {gerund(phrase)}" if subject else gerund(phrase)
-    elif tense == "perfect":
-        said = f"{'have' if first_person else 'has'} {participle(phrase)}"
-    elif tense == "imperative" or first_person:
-        said = phrase
-    else:
-        said = third_person(phrase)
-    return f"{subject} {said}".strip()
-
-
-def _because(style: Style, act: Act) -> str:
-    if not act.reason:
-        return ""
-    return style.choice("because", (": {}", " because {}", ", {}", " ({})")).format(act.reason)
-
-
-def _clauses(style: Style, acts: Sequence[Act]) -> list[str]:
-    pronouns = style.chance("pronouns", 0.4)
-    clauses = []
-    before: Act | None = None
-    for act in acts:
-        slots = style.said_slots(act)
-        known = before is not None and before.thing == act.thing and before.result is Result.DONE
-        if pronouns and known and "thing" in slots and act.place:
-            slots["thing"] = "it"
-        clauses.append(_conjugated(style, act, _phrase(style, act, slots)))
-        before = act
-    return clauses
-
-
-def _finished(style: Style, sentence: str) -> str:
-    if style.chance("capital", 0.5):
-        sentence = sentence[:1].upper() + sentence[1:]
-    elif not sentence.startswith("I "):
-        sentence = sentence[:1].lower() + sentence[1:]
-    return sentence + ("." if style.chance("full stop", 0.4) else "")
-
-
-def _sentences(style: Style, acts: Sequence[Act]) -> list[str]:
-    return [_finished(style, clause) for clause in _clauses(style, acts)]
-
-
-def _narrative(style: Style, acts: Sequence[Act]) -> list[str]:
-    """Two or three acts in one sentence, as a person would sum them up."""
-    size = style.choice("size", (2, 2, 3))
-    joint = style.choice("joint", (" and ", ", then ", ", and then ", " and then ", "; "))
-    subject = style.choice("subject", _SUBJECTS)
-    clauses = _clauses(style, acts)
-    lines = []
-    for start in range(0, len(clauses), size):
-        first, *others = clauses[start : start + size]
-        lines.append(_finished(style, joint.join([first, *(other.removeprefix(subject).strip() for other in others)])))
-    return lines
-
-
-# --- machines
+if TYPE_CHECKING:
+    from training.styles import Style
 
 
 def _short_skill(style: Style, act: Act) -> str:
@@ -223,7 +37,8 @@ def _terse_line(style: Style, act: Act, slots: Mapping[str, str]) -> str:
     return line
 
 
-def _terse(style: Style, acts: Sequence[Act]) -> list[str]:
+def terse_lines(style: Style, acts: Sequence[Act]) -> list[str]:
+    """Verb and object, and little more: "pick mug"."""
     failed = style.choice("failed", (" failed", ": failed", " - FAILED", " not possible"))
     upper = style.chance("capitals", 0.15)
     lines = []
@@ -234,7 +49,7 @@ def _terse(style: Style, acts: Sequence[Act]) -> list[str]:
     return lines
 
 
-def _environment(style: Style, acts: Sequence[Act]) -> list[str]:
+def environment_commands(style: Style, acts: Sequence[Act]) -> list[str]:
     """Commands of text games. They do not tell how an act ended."""
     dialect = style.choice("dialect", ("in/on", "in/on", "in or on", "move", "script"))
     numbering = style.choice("numbering", ("", "{name} {number}", "{name} {number}"))
@@ -246,7 +61,7 @@ def _environment(style: Style, acts: Sequence[Act]) -> list[str]:
         if dialect == "script":
             lines.append(_script_line(style, act))
             continue
-        slots = _slots(act, naming.name, style.seed)
+        slots = slots_in(act, naming.name, style.seed)
         template = verb(act.verb).env
         if act.relation not in ("", "in", "on") or dialect == "in or on":
             template = template.replace("in/on {place}", "{at}")
@@ -264,7 +79,7 @@ def _script_line(style: Style, act: Act) -> str:
     things = [f"<{naming.name(thing)}> ({thing.instance + 1})" for thing in (act.thing, act.source, act.place) if thing]
     if act.relation and act.place:
         things.insert(-1, act.relation)
-    more = [text for slot, text in _slots(act, naming.name, style.seed).items() if slot in ("side", "amount")]
+    more = [text for slot, text in slots_in(act, naming.name, style.seed).items() if slot in ("side", "amount")]
     name = name.upper() if style.chance("capitals", 0.5) else name
     return " ".join([f"[{name}]", *more, *things])
 
@@ -278,7 +93,7 @@ _KEYS = {
     "amount": ("amount", "value"),
     "relation": ("relation", "pose"),
 }
-_RESULT_KEYS = ("result", "status", "outcome", "success", "")
+RESULT_KEYS = ("result", "status", "outcome", "success", "")
 _AMOUNT_KEYS = {
     "m": "distance",
     "cm": "distance_cm",
@@ -326,7 +141,7 @@ def _reason(style: Style, act: Act) -> str:
     return style.choice("reason", (" ({})", ": {}", ' "{}"')).format(act.reason) if act.reason else ""
 
 
-_CALLS = (
+CALLS = (
     "{name}({arguments}) -> {result}",
     "{name}({arguments}) => {result}",
     "{name}({arguments}): {result}",
@@ -352,11 +167,13 @@ _STATUS = (
 )
 
 
-def _calls(style: Style, acts: Sequence[Act]) -> list[str]:
-    return _formatted(style, acts, style.choice("call", _CALLS))
+def skill_calls(style: Style, acts: Sequence[Act]) -> list[str]:
+    """Calls of skills, mostly with what they returned: `pick(mug_1) -> SUCCESS`."""
+    return _formatted(style, acts, style.choice("call", CALLS))
 
 
-def _status_lines(style: Style, acts: Sequence[Act]) -> list[str]:
+def status_lines(style: Style, acts: Sequence[Act]) -> list[str]:
+    """Behaviour-tree and action status: `[PickObject] mug_1: RUNNING -> SUCCESS`."""
     return _formatted(style, acts, style.choice("status", _STATUS))
 
 
@@ -371,9 +188,10 @@ def _formatted(style: Style, acts: Sequence[Act], template: str) -> list[str]:
     return lines
 
 
-def _json(style: Style, acts: Sequence[Act]) -> list[str]:
+def json_lines(style: Style, acts: Sequence[Act]) -> list[str]:
+    """A JSON object for each act, in brief or in full, or the same without its quotes."""
     skill_key = style.choice("skill key", ("skill", "action", "name", "type", "task", "cmd"))
-    result_key = style.choice("result key", _RESULT_KEYS)
+    result_key = style.choice("result key", RESULT_KEYS)
     nested = style.choice("nested", ("", "", "params", "args"))
     form = style.choice("form", ("json", "json", "compact", "flow"))
     lines = []
@@ -392,7 +210,8 @@ def _json(style: Style, acts: Sequence[Act]) -> list[str]:
     return lines
 
 
-def _telemetry(style: Style, acts: Sequence[Act]) -> list[str]:
+def telemetry(style: Style, acts: Sequence[Act]) -> list[str]:
+    """Numbered or timed lines of what happened: `003 | arm: mug_1 grasped`."""
     prefix = style.choice(
         "prefix",
         (
@@ -439,15 +258,3 @@ def _event(style: Style, act: Act) -> str:
         return _terse_line(style, act, slots)
     rank = seeded(style.seed, "event", act.verb).random()
     return fill(events[int(rank * len(events))], slots) or act.verb
-
-
-_WRITERS: dict[str, Callable[[Style, Sequence[Act]], list[str]]] = {
-    "sentences": _sentences,
-    "narrative": _narrative,
-    "terse": _terse,
-    "environment": _environment,
-    "skill_calls": _calls,
-    "status_lines": _status_lines,
-    "json": _json,
-    "telemetry": _telemetry,
-}
