@@ -203,6 +203,11 @@ def _rows_of(
             row = make_row(task, pool, options, turn)
             if row is None or unseen.text(row["command"], row["actions"]):
                 continue
+            row["negatives"] = [
+                negative
+                for negative in row["negatives"]
+                if not unseen.text(negative.get("command", ""), negative.get("actions", ()))
+            ]
             key = (_key(row["command"]), _log_key(row["actions"]))
             if key not in seen:
                 seen.add(key)

@@ -190,6 +190,26 @@ def test_peoples_words_for_a_wrong_run() -> None:
     assert in_peoples_words(Negative("wrong_object", acts=OTHERS[0].acts), task) is None
 
 
+def test_people_may_leave_the_end_open() -> None:
+    task = delivery(MUG, TABLE, SHELF)
+    assert "cut_before_last" in by_kind(task, "put it away")
+    assert not {"cut_before_last", "last_failed"} & set(by_kind(task, "go for the mug"))
+
+
+def test_another_place_is_a_mismatch_where_people_name_the_place() -> None:
+    task = delivery(MUG, TABLE, SHELF, commands=("put the mug on the shelf",))
+    elsewhere = delivery(MUG, DESK, FRIDGE, commands=("put the mug in the fridge",))
+
+    def others(command: str) -> set[str]:
+        made = (
+            n for seed in range(5) for n in make_negatives(task, Pool([task, elsewhere]), seeded(seed), command=command)
+        )
+        return {negative.kind for negative in made}
+
+    assert "other_run" in others("put the mug on the shelf")
+    assert "other_run" not in others("put the mug away")
+
+
 def test_what_people_confuse_is_not_exchanged_in_their_words() -> None:
     assert confusable("cup", "mug", people=True)
     assert not confusable("cup", "mug", people=False)

@@ -11,6 +11,13 @@ from training.naming import USER
 from training.negatives.words import confusable, mention
 from training.plan import Act, Task, Thing, names
 
+# How words begin that say that something is to be put somewhere: "placing", "moved".
+_PUTTING_STEMS = """
+    put plac set mov leav return bring carr throw toss transf transp stor drop discard depos dispos lay insert hang
+    stow stack give relocat add
+"""
+_PUTTING = tuple(_PUTTING_STEMS.split())
+
 
 @dataclass(frozen=True)
 class Negative:
@@ -97,6 +104,16 @@ class Case:
             and not any(confusable(thing.name, name, people=people) for name in taken)
         ]
         return replace(self.draw.choice(options), attributes=wanted.attributes) if options else None
+
+    @property
+    def asks_for_the_end(self) -> bool:
+        """Whether the command asks for the last essential act: people may say "wash the cup", the rest being open."""
+        if self.command is None:
+            return True
+        last = self.task.acts[self.task.last_essential]
+        if last.verb != "place" or (last.place and mention(self.command, last.place.name)):
+            return True
+        return any(word.startswith(_PUTTING) for word in self.command.lower().split())
 
     def named(self, thing: Thing) -> bool:
         """Whether the command names the thing, so that another one would be wrong."""

@@ -54,19 +54,22 @@ def _way_to_nothing(act: Act, acts: Sequence[Act], left_out: Act) -> bool:
 def _cut(case: Case) -> Iterator[Negative]:
     """The first half."""
     half = len(case.task.acts) // 2
-    if half and case.task.last_essential >= half:
-        yield Negative("cut", acts=case.task.acts[:half], steps=None)
+    if not half or case.task.last_essential < half:
+        return
+    lost = [act for act in case.task.acts[half:] if act.essential and verb(act.verb).state]
+    if case.vague or case.asks_for_the_end or any(_asked_for(case, act.verb) for act in lost):
+        yield Negative("cut", acts=case.task.acts[:half])
 
 
 def _cut_before_last(case: Case) -> Iterator[Negative]:
     last = case.task.last_essential
-    if last > 0 and not case.vague:
+    if last > 0 and not case.vague and case.asks_for_the_end:
         yield Negative("cut_before_last", acts=case.task.acts[:last])
 
 
 def _last_failed(case: Case) -> Iterator[Negative]:
     last = case.task.last_essential
-    if last < 0 or case.vague:
+    if last < 0 or case.vague or not case.asks_for_the_end:
         return
     act = case.task.acts[last]
     reasons = _REASONS.get(act.verb, _OTHER_REASONS)

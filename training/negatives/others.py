@@ -51,7 +51,7 @@ def _differs(case: Case, other: Task) -> bool:
     if case.command is None:
         return not _covered(task.goal, other.acts)
     if task.goal:  # people's words for a known goal
-        return _goal_differs(task.goal, other.goal)
+        return _goal_differs(task.goal, other.goal, case.command)
     if task.source == "virtualhome":
         words, others = _content(case.command), _content(other.commands[0])
         shared = len(_handled(task) & _handled(other)) / max(1, min(len(_handled(task)), len(_handled(other))))
@@ -66,13 +66,17 @@ def _differs(case: Case, other: Task) -> bool:
     )
 
 
-def _goal_differs(goal: Sequence[Act], other: Sequence[Act]) -> bool:
-    """Whether people's words for one goal cannot mean the other: its object or its place is something else."""
+def _goal_differs(goal: Sequence[Act], other: Sequence[Act], command: str) -> bool:
+    """Whether people's words for one goal cannot mean the other: its object, or the place they name, is another."""
     if not goal or not other:
         return False
-    objects = [(one.thing, two.thing) for one, two in ((goal[0], other[0]), (goal[-1], other[-1]))]
-    places = [(goal[-1].place, other[-1].place)]
-    return any(one and two and not confusable(one.name, two.name, people=True) for one, two in (*objects[:1], *places))
+    thing, place = goal[0].thing, goal[-1].place
+    other_thing, other_place = other[0].thing, other[-1].place
+    if thing and other_thing and not confusable(thing.name, other_thing.name, people=True):
+        return True
+    if not place or not other_place or mention(command, place.name) is None:
+        return False
+    return not confusable(place.name, other_place.name, people=True)
 
 
 def _covered(goal: Sequence[Act], acts: Sequence[Act]) -> bool:

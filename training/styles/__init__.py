@@ -8,7 +8,7 @@ from it come out in exactly the same style and differ only in what was done.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
@@ -69,16 +69,12 @@ class Style:
 
     family: str
     seed: int
-    _writer: Callable[[Style, Sequence[Act]], list[str]] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_writer", _WRITERS[self.family])
 
     def render(self, acts: Sequence[Act]) -> tuple[str, ...]:
         """The log of the acts, one line or sentence each; ``narrative`` joins some."""
         if self.measures:
             acts = [replace(act, amount=act.amount and measured(act.amount, self.seed)) for act in acts]
-        lines = [line for line in self._writer(self, acts) if line]
+        lines = [line for line in _WRITERS[self.family](self, acts) if line]
         return tuple(self._with_chatter(lines) if self.chatters else lines)
 
     @cached_property
