@@ -149,8 +149,11 @@ def _alfred_goal(row: dict[str, Any], acts: tuple[Act, ...]) -> tuple[Act, ...]:
     goal = [Act("slice", thing=thing)] if any(act.verb == "slice" for act in acts) else []
     goal += [Act(act.verb, thing=thing) for act in acts if act.verb in _STATES.values()][:1]
     if kind == "pick_and_place_with_movable_recep":
-        carrier = places[-1].thing
-        assert carrier is not None
+        # The carrier may be moved before or after the object is put on it.
+        carriers = [act.place for act in places if act.thing and act.thing.name == thing.name and act.place != target]
+        carrier = carriers[-1] if carriers else None
+        if carrier is None:
+            return ()
         goal += [Act("place", thing=thing, place=carrier), Act("place", thing=carrier, place=target)]
     elif kind == "pick_two_obj_and_place":
         goal = [Act("place", thing=Thing(thing.name, ("sliced",) if goal else (), count=2), place=target)]

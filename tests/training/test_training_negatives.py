@@ -194,6 +194,7 @@ def test_people_may_leave_the_end_open() -> None:
     task = delivery(MUG, TABLE, SHELF)
     assert "cut_before_last" in by_kind(task, "put it away")
     assert not {"cut_before_last", "last_failed"} & set(by_kind(task, "go for the mug"))
+    assert "cut" not in by_kind(task, "go for the mug")
 
 
 def test_another_place_is_a_mismatch_where_people_name_the_place() -> None:

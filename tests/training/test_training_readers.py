@@ -75,6 +75,16 @@ def test_two_objects_are_counted(tmp_path: Path) -> None:
     assert [act.thing.instance for act in task.acts if act.thing] == [0, 0, 1, 1]
 
 
+def test_the_carrier_may_be_moved_first(tmp_path: Path) -> None:
+    box = ["PickupObject(box)", "PutObject(box, desk)"]
+    card = ["PickupObject(creditcard)", "PutObject(creditcard, box)"]
+    fields = {"task_type": "pick_and_place_with_movable_recep", "object": "CreditCard", "receptacle": "Desk"}
+    rows = [alfred(plan=plan, **fields) for plan in (box + card, card + box)]
+    first, second = read_alfred(written(tmp_path / "a.jsonl", *rows))
+    assert first.goal == second.goal
+    assert [act.thing.name for act in first.goal if act.thing] == ["credit card", "box"]
+
+
 def test_failed_runs_and_rows_without_a_plan_are_left_out(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", alfred(outcome="failure"), alfred(plan=[]))
     assert list(read_alfred(path)) == []
