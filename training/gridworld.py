@@ -160,7 +160,7 @@ def _task(env: Any, level: str, seed: int, number: int) -> Task | None:
     if not done or not acts or len(acts) > _LONGEST_ACTS:
         return None
     marked = _marked(acts, goal)
-    if not any(act.essential for act in marked):
+    if not marked:
         return None
     failures = []
     for kind in ("partial", "other_mission", "stumbled"):
@@ -323,14 +323,20 @@ def _targets(instruction: Any) -> Iterator[str]:
 
 
 def _marked(acts: tuple[Act, ...], goal: tuple[Act, ...]) -> tuple[Act, ...]:
-    """The run with its essential acts marked: the last of each kind that the goal asks for, and what it needs."""
+    """The run with its essential acts marked: the last of each kind that the goal asks for, and what it needs.
+
+    Empty where the narration lacks one: what was put next to two things is said to lie next to one.
+    """
     result = list(acts)
     for wanted in goal:
-        for index in reversed(range(len(result))):
-            act = result[index]
-            if act.verb == wanted.verb and _meets(act.thing, wanted.thing) and _meets(act.place, wanted.place):
-                result[index] = replace(act, essential=True)
-                break
+        found = [
+            index
+            for index, act in enumerate(result)
+            if act.verb == wanted.verb and _meets(act.thing, wanted.thing) and _meets(act.place, wanted.place)
+        ]
+        if not found:
+            return ()
+        result[found[-1]] = replace(result[found[-1]], essential=True)
     placed = {act.thing for act in result if act.verb == "place" and act.essential}
     return tuple(replace(act, essential=True) if act.verb == "pick" and act.thing in placed else act for act in result)
 

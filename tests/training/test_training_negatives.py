@@ -227,6 +227,12 @@ def test_a_task_within_another_is_not_its_mismatch() -> None:
             assert negative.kind != "other_run"
 
 
+def test_a_thing_that_only_shares_a_word_is_not_exchanged() -> None:
+    """ "pick up a key", and the red key was picked up: the name of the goal is not the name of the run."""
+    task = replace(delivery(Thing("red key"), TABLE, SHELF), goal=(Act("pick", thing=Thing("key")),))
+    assert all(negative.acts != task.acts for found in by_kind(task).values() for negative in found)
+
+
 POOL = Pool([make_task(3, number) for number in range(300)])
 
 

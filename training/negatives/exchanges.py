@@ -42,7 +42,7 @@ def _wrong_object(case: Case) -> Iterator[Negative]:
         other = case.other("thing", act)
         if other is None or not case.named(act.thing):
             continue
-        if any(act.thing.name in (done.thing.name if done.thing else "") for done in task.acts):
+        if any(done.thing and done.thing.name == act.thing.name for done in task.acts):
             yield Negative("wrong_object", acts=_all_exchanged(task.acts, act.thing.name, other))
         if case.command is not None:
             if changed := reworded(case.command, act.thing.name, other.name):
