@@ -14,7 +14,11 @@ from training.plan import Act, Result, Thing, seeded
 
 OPENABLE = frozenset(["fridge", "microwave", "cabinet", "drawer", "safe", "oven", "dishwasher", "wardrobe"])
 SLIPS = ("object slipped", "no grasp found", "object not found", "out of reach", "motion planning failed", "timeout")
-_FAUCET, _MICROWAVE = Thing("faucet"), Thing("microwave")
+_FAUCET = Thing("faucet")
+_STATIONS = ("charging station", "base station", "home position", "start")
+# After these it would matter where the robot is or what it holds at the end.
+_STAYING_VERBS = "go enter leave return stop move turn dock undock charge wait guide follow pick"
+_STAYING = frozenset(_STAYING_VERBS.split())
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Dressing:
         search: places looked at before the first thing is picked up.
         retry: whether one act fails first and is done again.
         expanded: whether heating, cooling, cleaning and opening are told act by act.
+        after: whether the robot drives to its station afterwards, and whether it gets there.
         ways: ``full``; ``no sources`` leaves out where things were taken from, where the way there is told; ``no ways``
             leaves out the ways to places that the next act names.
     """
@@ -34,6 +39,7 @@ class Dressing:
     search: int = 0
     retry: bool = False
     expanded: bool = False
+    after: Result | None = None
     ways: str = "full"
 
     @classmethod
@@ -44,6 +50,7 @@ class Dressing:
             search=draw.choice((0, 0, 0, 0, 0, 1, 2, 3, 5)),
             retry=draw.random() < 0.12,
             expanded=draw.random() < 0.3,
+            after=draw.choice((Result.DONE, Result.DONE, Result.FAILED)) if draw.random() < 0.15 else None,
             ways=draw.choice(("full", "full", "full", "no sources", "no ways")),
         )
 
@@ -61,6 +68,10 @@ class Dressing:
             told = [part for act in told for part in _expanded(act)]
         if self.retry:
             told = self._retried(told)
+        if self.after:
+            station = Thing(seeded(self.seed, "station").choice(_STATIONS))
+            reason = "the way is blocked" if self.after is Result.FAILED else ""
+            told = [*told, Act("return", place=station, result=self.after, reason=reason)]
         return tuple(told)
 
     def _searched(self, acts: list[Act], places: Sequence[Thing]) -> list[Act]:
@@ -80,6 +91,11 @@ class Dressing:
         index = tries[int(draw.random() * min(3, len(tries)))]
         failed = replace(acts[index], result=Result.FAILED, reason=draw.choice(SLIPS) if draw.random() < 0.6 else "")
         return [*acts[:index], failed, *acts[index:]]
+
+
+def may_leave(acts: Sequence[Act]) -> bool:
+    """Whether a run would still reach its goal if the robot drove away afterwards."""
+    return all(act.verb not in _STAYING for act in acts)
 
 
 def search(seed: int, number: int, places: Sequence[Thing]) -> list[Act]:

@@ -96,7 +96,7 @@ def _motion(draft: Draft) -> None:
         if draft.draw.random() < 0.55:
             value = draft.draw.choice((0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 0.2, 0.3, 20))
             amount, verb = Quantity(value, "m"), "move"
-            side = draft.draw.choice(("forward", "forward", "forward", "backward", "left", "right"))
+            side = draft.draw.choice(("forward", "forward", "backward", "backward", "left", "right"))
         else:
             amount, verb = Quantity(draft.draw.choice((30, 45, 60, 90, 90, 120, 135, 180, 15, 270)), "degrees"), "turn"
             side = draft.draw.choice(("left", "right"))
@@ -279,6 +279,16 @@ def _find(draft: Draft) -> None:
     draft.want("find", thing, place=place if draft.draw.random() < 0.5 else None)
 
 
+def _search(draft: Draft) -> None:
+    """To look for something is done when it has been looked for."""
+    thing = draft.portable()
+    for _ in range(draft.draw.choice((1, 1, 2, 3))):
+        place = draft.spot()
+        draft.visit(place)
+        draft.do("search", thing, place=place)
+        draft.want("search", thing, place=place)
+
+
 def _wait(draft: Draft) -> None:
     place = draft.thing((*draft.setting.rooms, *draft.setting.inspect))
     amount = Quantity(draft.draw.choice((5, 10, 15, 20, 30, 45)), "s")
@@ -337,6 +347,7 @@ KINDS: dict[str, tuple[float, Callable[[Draft], None]]] = {
     "assemble": (1, _assemble),
     "pour": (1, _pour),
     "find": (1, _find),
+    "search": (1, _search),
     "wait": (0.7, _wait),
     "forbidden": (1, _forbidden),
 }

@@ -28,8 +28,9 @@ from flip_edge.datasets import read_runs
 from flip_edge.errors import FlipEdgeError, InputError
 from flip_edge.similarity import normalize
 from training import errands, gridworld
-from training.dressing import Dressing
+from training.dressing import Dressing, may_leave
 from training.negatives import Negative, Pool, in_peoples_words, make_negatives
+from training.parts import part_of_task
 from training.plan import Task, seeded
 from training.readers import READERS
 from training.styles import FAMILIES, Style
@@ -58,6 +59,7 @@ _PEOPLE_SHARE = {"alfred": 0.35, "virtualhome": 0.4, "saycan": 0.3}
 _PEOPLES_COMMANDS = {"alfred": 0.55, "gridworld": 0.35}
 _PER_COMMAND = 40  # rows of household programs share few commands
 _LONGEST_LOG = 1600  # characters; a robot's prompt is not longer either
+_PARTS_SHARE = 0.2
 _TRIES = 6
 
 
@@ -164,13 +166,22 @@ def _tasks(source: str, options: Options, needed: int) -> list[Task]:
             raise InputError(f"{path} is missing; --hold-out-source {source} leaves it out")
         tasks = [task for task in read(path) if wanted(task)]
         tasks.sort(key=lambda task: seeded(options.seed, "order", task.id).random())
-        return _at_most_per_command(tasks) if source == "virtualhome" else tasks
+        return _at_most_per_command(tasks) if source == "virtualhome" else _with_parts(tasks, options.seed)
     # Groups are made and not found: every part has a seed of its own.
     seed = seeded(options.seed, options.part).randrange(2**31)
     made = errands.make_tasks(seed) if source == "synthetic" else gridworld.make_tasks(seed)
     # Missions take time to run; each gives two rows, in two styles.
     number = max(50, needed if source == "synthetic" else needed // 2 + 1)
-    return list(itertools.islice(made, number))
+    return _with_parts(itertools.islice(made, number), options.seed)
+
+
+def _with_parts(tasks: Iterable[Task], seed: int) -> list[Task]:
+    """The tasks, some of them replaced by a part of themselves."""
+    result = []
+    for task in tasks:
+        draw = seeded(seed, "part", task.id)
+        result.append((draw.random() < _PARTS_SHARE and part_of_task(task, draw)) or task)
+    return result
 
 
 def part_of(group: str) -> str:
@@ -234,6 +245,8 @@ def make_row(task: Task, pool: Pool, options: Options, turn: int = 0) -> dict[st
     dressing = Dressing.drawn(draw)
     if not any(act.verb == "pick" for act in task.acts):  # else only a wrong run that picks up would have searched
         dressing = replace(dressing, search=0)
+    if not may_leave(task.goal or task.acts[task.last_essential :]):
+        dressing = replace(dressing, after=None)
     wording = Wording(draw.randrange(2**31))
     said = bool(task.commands) and (
         not task.goal or style is None or draw.random() < _PEOPLES_COMMANDS.get(task.source, 1.0)

@@ -131,14 +131,17 @@ class Draft:
 
     def carry(self, thing: Thing, source: Thing, target: Thing, *, relation: str = "") -> None:
         """Fetch the thing and put it there; what can be opened is opened."""
-        self.go(source)
-        self._open(source)
+        self.visit(source)
         self.do("pick", thing, source=source)
-        self.go(target)
-        self._open(target)
+        self.visit(target)
         self.do("place", thing, place=target, relation=relation)
         if target.name in worlds().openable and self.draw.random() < 0.5:
             self.do("close", target, essential=False)
+
+    def visit(self, place: Thing) -> None:
+        """Go there and open it, where it can be opened."""
+        self.go(place)
+        self._open(place)
 
     def _open(self, place: Thing) -> None:
         if place.name in worlds().openable and self.draw.random() < 0.7:

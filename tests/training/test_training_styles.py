@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.dressing import Dressing
+from training.dressing import Dressing, may_leave
 from training.errands import KINDS, make_task
 from training.naming import USER, measured
 from training.plan import Act, Quantity, Result, Task, Thing
@@ -181,6 +181,17 @@ def test_a_search_comes_before_the_first_pick_in_a_run_and_in_its_cut() -> None:
     whole, cut = dressing.dress(RUN, places), dressing.dress(RUN[:2], places)
     assert len(whole) > len(RUN) + 1
     assert whole[: len(cut)] == cut
+
+
+def test_driving_away_afterwards_is_told_of_right_and_wrong_runs() -> None:
+    for result in Result:
+        told = Dressing(after=result).dress(RUN)
+        assert told[:-1] == RUN
+        assert told[-1].verb == "return"
+        assert told[-1].result is result
+        assert Dressing(after=result).dress(RUN[:2])[-1] == told[-1]
+    assert may_leave([RUN[3]])
+    assert not may_leave([RUN[3], Act("go", place=SINK)])
 
 
 def test_heating_told_act_by_act() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -38,13 +38,22 @@ class Negative:
     command: str | None = None
 
 
+_USUAL = 0.7
+
+
+def _partner(slot: str, act: Act) -> str:
+    other = act.place if slot == "thing" else act.thing
+    return other.name if other else ""
+
+
 class Pool:
     """The tasks that others are taken from, and the things of their worlds, by where and how they occur."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self.by_kind: dict[tuple[str, str], list[Task]] = defaultdict(list)
         self.by_source: dict[str, list[Task]] = defaultdict(list)
-        self._things: dict[tuple[str, str, str], dict[str, Thing]] = defaultdict(dict)
+        self._things: dict[tuple[str, str, str], Counter[Thing]] = defaultdict(Counter)
+        self._together: dict[tuple[str, str, str, str], set[Thing]] = defaultdict(set)
         self._places: dict[tuple[str, str], dict[str, Thing]] = defaultdict(dict)
         for task in tasks:
             self.by_kind[task.source, task.kind].append(task)
@@ -58,15 +67,22 @@ class Pool:
             thing: Thing | None = getattr(act, slot)
             if thing and thing.name != USER:
                 plain = replace(thing, attributes=(), count=1, instance=0)
-                self._things[task.source, task.setting, f"{slot} of {act.verb}"][plain.words] = plain
+                key = (task.source, task.setting, f"{slot} of {act.verb}")
+                self._things[key][plain] += 1
+                self._together[(*key, _partner(slot, act))].add(plain)
                 # Things are kept where others are taken from; what else is put down on may be carried itself.
                 kept = slot == "source" or (task.source == "saycan" and act.verb == "place" and slot == "place")
                 if act.verb in ("pick", "place") and kept and not thing.label:
                     self._places[task.source, task.setting][thing.name] = plain
 
-    def like(self, task: Task, slot: str, act: Act) -> list[Thing]:
-        """What else occurs in this place of such an act, in the same setting."""
-        return list(self._things[task.source, task.setting, f"{slot} of {act.verb}"].values())
+    def like(self, task: Task, slot: str, act: Act) -> list[tuple[Thing, int]]:
+        """What else occurs in this place of such an act, in the same setting, and how often."""
+        return list(self._things[task.source, task.setting, f"{slot} of {act.verb}"].items())
+
+    def together(self, task: Task, slot: str, act: Act, thing: Thing) -> bool:
+        """Whether the thing has been there with what else the act names: a tomato in the fridge, not in the bathtub."""
+        key = (task.source, task.setting, f"{slot} of {act.verb}", _partner(slot, act))
+        return thing in self._together[key]
 
     def is_place(self, task: Task, thing: Thing) -> bool:
         """Whether things are kept there in this setting."""
@@ -98,12 +114,20 @@ class Case:
         taken = {*names(self.task.acts), *names(self.task.goal)}
         people = self.command is not None
         options = [
-            thing
-            for thing in self.pool.like(self.task, slot, act)
+            (thing, count)
+            for thing, count in self.pool.like(self.task, slot, act)
             if self.pool.is_place(self.task, thing) == self.pool.is_place(self.task, wanted)
             and not any(confusable(thing.name, name, people=people) for name in taken)
         ]
-        return replace(self.draw.choice(options), attributes=wanted.attributes) if options else None
+        usual = [option for option in options if self.pool.together(self.task, slot, act, option[0])]
+        if usual and self.draw.random() < _USUAL:
+            options = usual
+        if not options:
+            return None
+        # As often as they occur, so that what is rare in good runs is not common in wrong ones.
+        things, counts = zip(*options, strict=True)
+        chosen: Thing = self.draw.choices(things, counts)[0]
+        return replace(chosen, attributes=wanted.attributes)
 
     @property
     def asks_for_the_end(self) -> bool:

@@ -28,6 +28,8 @@ _POLAR_VERBS = """
     open|close|lock|unlock|turn on|turn off|enter|leave|fill|empty|raise|lower|attach|detach|dock|undock|heat|cool
 """
 _POLAR = frozenset(part.strip() for part in _POLAR_VERBS.split("|"))
+# Of these the opposite can be done in the same way; nothing is cooled in a microwave.
+_EITHER_WAY = _POLAR - {"heat", "cool", "attach", "detach", "dock", "undock", "enter", "leave"}
 
 _NUMBER = re.compile(r"\b(two|three|four|2|3|4)\b", re.IGNORECASE)
 
@@ -209,9 +211,13 @@ def _wrong_order(case: Case) -> Iterator[Negative]:
         if act.essential:
             segments.append([])
     tail = segments.pop()
-    # Only where each part of the goal is one act, the parts can be done in another order.
-    if len(segments) == len(task.goal) and all(
-        part[-1].verb == act.verb for part, act in zip(segments, task.goal, strict=True)
+    # Parts of one act each, of which none prepares the next: else the run would be odd whatever was commanded.
+    verbs = {act.verb for act in task.goal}
+    free = len(verbs) == 1 or verbs <= {"move", "turn"} or "+" in task.kind
+    if (
+        free
+        and len(segments) == len(task.goal)
+        and all(part[-1].verb == act.verb for part, act in zip(segments, task.goal, strict=True))
     ):
         yield Negative("wrong_order", acts=tuple(act for part in [*segments[::-1], tail] for act in part))
 
@@ -224,15 +230,18 @@ def _wrong_role(case: Case) -> Iterator[Negative]:
         if act.verb == "bring" and act.source and act.place and act.place.name != USER:
             one, other = act.source, act.place
             goal = replace(act, source=other, place=one)
+            natural = case.pool.is_place(task, other)
         elif act.verb == "place" and act.thing and act.place and act.thing.count == 1 and act.relation != "next to":
-            if not (act.relation or act.place.name in {thing.name for thing in case.pool.like(task, "thing", act)}):
+            if not (act.relation or act.place.name in {thing.name for thing, _ in case.pool.like(task, "thing", act)}):
                 continue
             one, other = act.thing, act.place
             goal = replace(act, thing=other, place=one)
+            natural = bool(act.relation)
         else:
             continue
         yield Negative("wrong_role", goal=_put(task.goal, index, goal))
-        yield Negative("wrong_role", acts=tuple(_swapped(done, one, other) for done in task.acts))
+        if natural:  # a bowl in a pen would be odd whatever was commanded
+            yield Negative("wrong_role", acts=tuple(_swapped(done, one, other) for done in task.acts))
 
 
 def _swapped(act: Act, one: Thing, other: Thing) -> Act:
@@ -260,7 +269,8 @@ def _wrong_polarity(case: Case) -> Iterator[Negative]:
                 replace(one, verb=opposite) if one.essential and _same_deed(one, act) else one for one in task.acts
             )
             if done != task.acts:
-                yield Negative("wrong_polarity", acts=done)
+                if act.verb in _EITHER_WAY:
+                    yield Negative("wrong_polarity", acts=done)
                 yield Negative("wrong_polarity", goal=_put(task.goal, index, replace(act, verb=opposite)))
 
 
