@@ -245,6 +245,8 @@ def make_row(task: Task, pool: Pool, options: Options, turn: int = 0) -> dict[st
     dressing = Dressing.drawn(draw)
     if not any(act.verb == "pick" for act in task.acts):  # else only a wrong run that picks up would have searched
         dressing = replace(dressing, search=0)
+    if any(act.source for act in task.goal):  # the command tells where from, so the log must
+        dressing = replace(dressing, ways="full")
     if not may_leave(task.goal or task.acts[task.last_essential :]):
         dressing = replace(dressing, after=None)
     wording = Wording(draw.randrange(2**31))
@@ -266,7 +268,7 @@ def make_row(task: Task, pool: Pool, options: Options, turn: int = 0) -> dict[st
         return None
     negatives: list[dict[str, Any]] = []
     known = {_log_key(actions), _key(command)}
-    for negative in make_negatives(task, pool, draw, command=command if said else None):
+    for negative in make_negatives(task, pool, draw, command=command if said else None, peoples_log=style is None):
         if len(negatives) == options.negatives:
             break
         if negative.command is not None or negative.goal is not None:

@@ -219,6 +219,13 @@ def test_what_people_confuse_is_not_exchanged_in_their_words() -> None:
     assert reworded("Put the clock on the desk", "alarm clock", "pear") == "Put the pear on the desk"
 
 
+def test_in_a_log_of_people_a_mug_may_be_a_cup() -> None:
+    task = delivery(MUG, TABLE, SHELF, steps=("Go.", "Take the cup.", "Turn.", "Put it there."))
+    pool = Pool([task, delivery(Thing("cup"), TABLE, SHELF), *OTHERS])
+    made = [make_negatives(task, pool, seeded(seed), peoples_log=True) for seed in range(10)]
+    assert not [n for negatives in made for n in negatives if "cup" in set(names(n.acts or n.goal or ()))]
+
+
 def test_a_task_within_another_is_not_its_mismatch() -> None:
     go = Task("test", "go", "go", "go", (Act("go", place=TABLE, essential=True),), goal=(Act("go", place=TABLE),))
     tour = replace(go, id="tour", group="tour", acts=(*go.acts, Act("go", place=DESK, essential=True)))

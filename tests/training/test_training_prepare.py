@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from training.prepare import SOURCES, STYLES, Options, Unseen, main, part_of, rows
+from training.errands import make_task
+from training.negatives import Pool
+from training.prepare import SOURCES, STYLES, Options, Unseen, main, make_row, part_of, rows
 
 CLEAN_PLAN = ["GotoLocation(desk)", "PickupObject({0})", "GotoLocation(sinkbasin)", "CleanObject({0})",
               "GotoLocation({1})", "PutObject({0}, {1})"]  # fmt: skip
@@ -89,6 +91,17 @@ def test_rows(data: Path) -> None:
             assert negative.get("actions") != row["actions"]
             assert negative.get("command") != row["command"]
     assert len({row["id"] for row in found}) == len(found)
+
+
+def test_where_the_command_says_from_where_the_log_does_too(data: Path) -> None:
+    tasks = [task for number in range(400) if any(act.source for act in (task := make_task(2, number)).goal)]
+    pool = Pool(tasks)
+    for task in tasks:
+        row = make_row(task, pool, Options(data=data, limit=1))
+        if row:
+            log = "".join(filter(str.isalnum, " ".join(row["actions"]).lower()))
+            for source in filter(None, (act.source for act in task.goal)):
+                assert "".join(filter(str.isalnum, source.words.lower())) in log
 
 
 def test_the_same_every_time_and_other_with_another_seed(data: Path) -> None:

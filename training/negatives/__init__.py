@@ -36,7 +36,9 @@ __all__ = ["Negative", "Pool", "in_peoples_words", "make_negatives"]
 _MAKERS = (*exchanges.MAKERS, *omissions.MAKERS, *others.MAKERS)
 
 
-def make_negatives(task: Task, pool: Pool, draw: random.Random, *, command: str | None = None) -> list[Negative]:
+def make_negatives(
+    task: Task, pool: Pool, draw: random.Random, *, command: str | None = None, peoples_log: bool = False
+) -> list[Negative]:
     """Every kind that the task allows, in a random order, the kinds taking turns.
 
     Args:
@@ -44,10 +46,11 @@ def make_negatives(task: Task, pool: Pool, draw: random.Random, *, command: str 
         pool: where others are taken from.
         draw: for every choice.
         command: people's words, where the row has those and not the goal's.
+        peoples_log: whether the run is in people's words, which may name a thing otherwise than the goal does.
     """
     makers = list(_MAKERS)
     draw.shuffle(makers)
-    case = Case(task, pool, draw, command)
+    case = Case(task, pool, draw, command, people=peoples_log or command is not None)
     rounds = [list(maker(case)) for maker in makers]
     for made in rounds:
         draw.shuffle(made)

@@ -96,12 +96,19 @@ class Pool:
 
 @dataclass
 class Case:
-    """One task while negatives are made for it."""
+    """One task while negatives are made for it.
+
+    Attributes:
+        task, pool, draw: see :func:`training.negatives.make_negatives`.
+        command: people's words for the goal, where they are what is told.
+        people: whether command or log are people's words, for whom a mug may be a cup.
+    """
 
     task: Task
     pool: Pool
     draw: random.Random
     command: str | None
+    people: bool
 
     @property
     def vague(self) -> bool:
@@ -112,12 +119,11 @@ class Case:
         """Something else for this place of the act, which occurs nowhere in the task."""
         wanted: Thing = getattr(act, slot)
         taken = {*names(self.task.acts), *names(self.task.goal)}
-        people = self.command is not None
         options = [
             (thing, count)
             for thing, count in self.pool.like(self.task, slot, act)
             if self.pool.is_place(self.task, thing) == self.pool.is_place(self.task, wanted)
-            and not any(confusable(thing.name, name, people=people) for name in taken)
+            and not any(confusable(thing.name, name, people=self.people) for name in taken)
         ]
         usual = [option for option in options if self.pool.together(self.task, slot, act, option[0])]
         if usual and self.draw.random() < _USUAL:

@@ -42,14 +42,15 @@ def _sampled(draw: random.Random, tasks: Sequence[Task], number: int) -> Iterato
 
 def _case_of(case: Case, task: Task) -> Case:
     """The same for another task, with the first of people's commands for it."""
-    return Case(task, case.pool, case.draw, task.commands[0] if task.commands else None)
+    return Case(task, case.pool, case.draw, task.commands[0] if task.commands else None, case.people)
 
 
 def _differs(case: Case, other: Task) -> bool:
     """Whether the other task's run is a mismatch for this command."""
     task = case.task
     if case.command is None:
-        return not _covered(task.goal, other.acts)
+        sure = not case.people or _goal_differs(task.goal, other.goal)
+        return sure and not _covered(task.goal, other.acts)
     if task.goal:  # people's words for a known goal
         return _goal_differs(task.goal, other.goal, case.command)
     if task.source == "virtualhome":
@@ -66,7 +67,7 @@ def _differs(case: Case, other: Task) -> bool:
     )
 
 
-def _goal_differs(goal: Sequence[Act], other: Sequence[Act], command: str) -> bool:
+def _goal_differs(goal: Sequence[Act], other: Sequence[Act], command: str | None = None) -> bool:
     """Whether people's words for one goal cannot mean the other: its object, or the place they name, is another."""
     if not goal or not other:
         return False
@@ -74,7 +75,7 @@ def _goal_differs(goal: Sequence[Act], other: Sequence[Act], command: str) -> bo
     other_thing, other_place = other[0].thing, other[-1].place
     if thing and other_thing and not confusable(thing.name, other_thing.name, people=True):
         return True
-    if not place or not other_place or mention(command, place.name) is None:
+    if not place or not other_place or (command is not None and mention(command, place.name) is None):
         return False
     return not confusable(place.name, other_place.name, people=True)
 
