@@ -94,7 +94,8 @@ def test_rows(data: Path) -> None:
 
 
 def test_where_the_command_says_from_where_the_log_does_too(data: Path) -> None:
-    tasks = [task for number in range(400) if any(act.source for act in (task := make_task(2, number)).goal)]
+    made = (make_task(2, number) for number in range(400))
+    tasks = [task for task in made if any(act.source for act in task.goal)]
     pool = Pool(tasks)
     for task in tasks:
         row = make_row(task, pool, Options(data=data, limit=1))

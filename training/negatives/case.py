@@ -55,7 +55,9 @@ class Pool:
         self._things: dict[tuple[str, str, str], Counter[Thing]] = defaultdict(Counter)
         self._together: dict[tuple[str, str, str, str], set[Thing]] = defaultdict(set)
         self._places: dict[tuple[str, str], dict[str, Thing]] = defaultdict(dict)
+        self.deeds: set[tuple[str, str]] = set()
         for task in tasks:
+            self.deeds.update((task.source, act.verb) for act in task.acts if act.essential)
             self.by_kind[task.source, task.kind].append(task)
             self.by_source[task.source].append(task)
             done = {act.verb for act in task.acts}

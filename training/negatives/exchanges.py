@@ -269,7 +269,8 @@ def _wrong_polarity(case: Case) -> Iterator[Negative]:
                 replace(one, verb=opposite) if one.essential and _same_deed(one, act) else one for one in task.acts
             )
             if done != task.acts:
-                if act.verb in _EITHER_WAY:
+                # What is never done in a good run of the source would be wrong whatever was commanded.
+                if act.verb in _EITHER_WAY and (task.source, opposite) in case.pool.deeds:
                     yield Negative("wrong_polarity", acts=done)
                 yield Negative("wrong_polarity", goal=_put(task.goal, index, replace(act, verb=opposite)))
 
