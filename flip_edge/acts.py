@@ -69,15 +69,27 @@ def _clauses(text: str) -> list[list[str]]:
     tokens = [
         part for token in _TOKEN.findall(_NOT.sub(" not", _HYPHEN.sub(" ", apart(text)))) for part in _split(token)
     ]
-    for token, successor in zip(tokens, [*tokens[1:], ""], strict=False):
-        # "asked to open it" has two clauses, "went to the door" one.
-        if not token[0].isalnum() or token in boundaries or (token == "to" and is_verb(successor)):
+    for place, token in enumerate(tokens):
+        if (
+            not token[0].isalnum()
+            or token in boundaries
+            or (token in ("and", "to") and _verb_follows(tokens, place + 1))
+        ):
             clauses.append([])
         else:
             if token in negations and token != "not":
                 clauses.append([])
             clauses[-1].append(token)
     return [clause for clause in clauses if clause]
+
+
+def _verb_follows(tokens: Sequence[str], place: int) -> bool:
+    """Whether another clause begins: "take it and go", "asked to open it", but not "the fork and the spoon"."""
+    words = lexicon()
+    if tokens[place - 1] == "and":
+        while place < len(tokens) and tokens[place] in (words.leading | words.negators) - words.articles:
+            place += 1
+    return place < len(tokens) and is_verb(tokens[place])
 
 
 @lru_cache(maxsize=4096)
@@ -87,7 +99,7 @@ def _split(token: str) -> tuple[str, ...]:
     if _RUN_TOGETHER[0] <= len(token) <= _RUN_TOGETHER[1] and not is_verb(token):
         for cut in range(len(token) - 2, 2, -1):
             verb, tail = token[:cut], token[cut:]
-            if tail in words.particles | words.generic | words.body and any(
+            if tail in words.particles | words.generic | words.body | {"to"} and any(
                 verb in known for known in words.acts.values()
             ):
                 return verb, tail
@@ -96,8 +108,11 @@ def _split(token: str) -> tuple[str, ...]:
 
 def _act(clause: Sequence[str]) -> Act | None:
     words = lexicon()
+    told = len(clause)
+    while clause and clause[-1] in words.statuses:
+        clause = clause[:-1]  # "alarm off OK"
     start, negated = 0, False
-    while start < len(clause) and (clause[start] in words.leading or clause[start] in words.negators):
+    while start < len(clause) and (clause[start] in words.leading | words.negators or clause[start][0].isdigit()):
         negated = negated or clause[start] in words.negators
         start += 1
     # After an article stands a name: "to the close counter" closes nothing.
@@ -110,13 +125,16 @@ def _act(clause: Sequence[str]) -> Act | None:
         kinds = _kinds(verb)
     if not kinds and not negated:
         return None
-    if "return" in kinds and rest and rest[0] in words.generic:
+    if "return" in kinds and (len(clause) < told or words.generic.intersection(rest[:1])):
         return None  # "returned SUCCESS"
     if start and clause[start - 1] in words.body and (not things or kinds & {"open", "close"}):
         things = (clause[start - 1],)  # "gripper opened", "gripper closed on the mug"
     relation, place = following(rest, words.relations - {"from"})
+    meant = _in_context(kinds, verb, rest, things, place)
+    if not meant and not negated:
+        return None
     return Act(
-        kinds=_in_context(kinds, verb, rest, things),
+        kinds=meant,
         verb=verb,
         object=things,
         relation=relation,
@@ -139,6 +157,8 @@ def _passive(clause: Sequence[str], start: int) -> tuple[str, tuple[str, ...], l
             return word, tuple(filter(is_content, clause[start:place])), list(clause[place + 1 :])
     if clause[-1] in ("on", "off") and len(clause) > start + 1:
         return "switch", tuple(filter(is_content, clause[start:-1])), [clause[-1]]
+    if clause[-1] == "open" and len(clause) > start + 1:
+        return "open", tuple(filter(is_content, clause[start:-1])), []
     if clause[start] == "at":
         return "arrive", (), list(clause[start:])
     return None
@@ -196,11 +216,17 @@ def following(rest: Sequence[str], openings: Collection[str]) -> tuple[str, tupl
     return "", ()
 
 
-def _in_context(kinds: frozenset[str], verb: str, rest: Sequence[str], things: Sequence[str]) -> frozenset[str]:
+def _in_context(
+    kinds: frozenset[str], verb: str, rest: Sequence[str], things: Sequence[str], place: Sequence[str]
+) -> frozenset[str]:
     """What the verb stands for here: some verbs go by their particles, some by their object."""
     words = lexicon()
     if not kinds:
         return kinds
+    if verb == "set" and len(rest) > 1 and rest[-1] in ("on", "off"):
+        return frozenset({"switch"})  # "set device on"
+    if "place" in kinds and place and place[-1] in words.body:
+        return frozenset({"take"})  # "put it in your gripper"
     last = things[-1] if things else ""
     if words.recordings.intersection(things):
         return frozenset({"look"})  # "take a picture of the pump"
@@ -213,13 +239,18 @@ def _in_context(kinds: frozenset[str], verb: str, rest: Sequence[str], things: S
     for word, kind in (("shut", "close"), ("closed", "close"), ("open", "open")):
         if word in rest and kinds & {"press", "pull"}:
             return frozenset({kind})  # "push the drawer shut"
+    if "make" in kinds:
+        return frozenset()
     if "turn" in kinds:
         return frozenset({"switch"}) if _switched(rest) else frozenset({"go"})
     if "leave" in kinds:
-        stays = any(word in words.relations for word in rest)
+        stays = any(word in words.relations | words.beside for word in rest)
         return frozenset({"place"}) if stays else frozenset({"exit"})
     if kinds & {"return", "move"}:
         amount = any(word in spellings for word in rest[1:2] for spellings in words.units)
+        for word, kind in (("up", "raise"), ("upward", "raise"), ("down", "lower"), ("downward", "lower")):
+            if word in rest:
+                return frozenset({"go", kind})
         moved = bool(things) and not amount and rest[0] not in words.prepositions | words.particles
         return frozenset({"carry", "place"}) if moved else frozenset({"go"})
     if "look" in kinds and rest[:1] == ["for"]:

@@ -20,7 +20,7 @@ _THEN = re.compile(r"\b(?:and then|then|after that|before)\b")
 _AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
 _EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
-_MOVING = frozenset({"take", "place", "carry", "get"})
+_MOVING = frozenset({"take", "place", "carry", "get", "remove"})
 
 _Log = Sequence[tuple[int, Act]]
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from flip_edge.acts import Act, acts_of
 from flip_edge.contradictions import contradictions
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import Mentions, is_content, reports_failure, same_word, word_key, words_of
+from flip_edge.wording import Mentions, is_content, parts_of, reports_failure, same_word, word_key, words_of
 
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 _MOTIONS = frozenset({"go", "find", "dock", "undock", "enter", "exit", "leave", "turn"})  # have goals, not objects
@@ -65,8 +65,9 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     log = [
         (number, act)
         for number, step in enumerate(steps)
-        if not reports_failure(step)
-        for act in acts_of(step)
+        for part in parts_of(step)
+        if not reports_failure(part)
+        for act in acts_of(part)
         if not act.negated
     ]
     wanted = [act for act in acts_of(command) if not act.negated]
@@ -74,7 +75,7 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     if not any(acts_of(step) for step in steps):
         return Fulfilment(contradictions=against)
     return Fulfilment(
-        demands=(*_acts_demanded(command, wanted, log, steps), *_states_demanded(command, wanted, log, steps)),
+        demands=(*_acts_demanded(command, wanted, log, steps), *_states_demanded(wanted, log, steps)),
         handled=_handled(wanted, log, steps),
         placed=_placed(wanted, log, steps),
         contradictions=against,
@@ -99,12 +100,11 @@ def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
         yield Demand(act.verb, times if counted else 1, done)
 
 
-def _states_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
+def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
     """ "A washed apple" asks for washing."""
     asked = {kind for act in wanted for kind in act.kinds}
-    if not asked & _PUTTING:
-        return  # "the cold storage" asks for nothing
-    for word in words_of(command):
+    # Of a thing alone: "to the cold storage" asks for nothing.
+    for word in (word for act in wanted if act.kinds & _PUTTING for word in act.object):
         kinds = {kind for kind, states in lexicon().states.items() if word in states}
         if kinds and not kinds & asked:
             asked |= kinds

@@ -30,8 +30,10 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         boundaries: words at which a clause ends.
         leading: words that may stand before a clause's verb.
         participles: irregular ones, after an object that comes first.
+        statuses: results that may end a clause.
         negators: words that turn a clause into its opposite.
         particles: words that may follow a verb and belong to it.
+        beside: other words that say where.
         prepositions: words at which a verb's object ends.
         generic: words in place of a name.
         body: the robot's own parts.
@@ -55,8 +57,10 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     boundaries: frozenset[str]
     leading: frozenset[str]
     participles: frozenset[str]
+    statuses: frozenset[str]
     negators: frozenset[str]
     particles: frozenset[str]
+    beside: frozenset[str]
     prepositions: frozenset[str]
     generic: frozenset[str]
     body: frozenset[str]

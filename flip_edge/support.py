@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from flip_edge.acts import ruled_out
+from flip_edge.acts import acts_of, is_verb, ruled_out
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import Mentions, failure_phrases, is_content, reports_failure, word_key, word_spans
+from flip_edge.wording import (
+    Mentions,
+    failure_phrases,
+    is_content,
+    parts_of,
+    reports_failure,
+    word_key,
+    word_spans,
+    words_of,
+)
 
 _LEAST = 0.01  # nats that any word counts for
+_WAYS = frozenset({"go", "enter", "exit"})
+_REASON = re.compile(r"[:(]|\bbecause\b")
 _RECOVERED = 0.8  # share of a failed step's words that a later step must repeat to count as its success
 
 
@@ -104,23 +116,47 @@ def support(
                 asked=is_content(text) and text not in unwanted,
             )
         )
-    return Support(tuple(words), unrecovered_failures(steps))
+    return Support(tuple(words), unrecovered_failures(steps, command))
 
 
-def unrecovered_failures(steps: Sequence[str]) -> tuple[str, ...]:
-    """Steps that say that something failed, and that no later step made good.
+def unrecovered_failures(steps: Sequence[str], command: str = "") -> tuple[str, ...]:
+    """Parts of steps that say that something failed, and that no later part made good.
 
-    A later step makes a failure good when it says no failure and repeats most of the failed step's words, as a retry
-    that worked does.
+    A later part makes a failure good when it says no failure and repeats most of the failed one's words, as a retry
+    that worked does. A way that failed and that the command does not ask for, such as the way home, does not count.
     """
+    parts = [part for step in steps for part in parts_of(step)]
+    told = {word_key(word) for word in words_of(command) if is_content(word)}
     left = []
-    for number, step in enumerate(steps):
-        if not reports_failure(step):
+    for number, part in enumerate(parts):
+        if not reports_failure(part):
             continue
-        # The reason after a colon is not what was tried.
-        tried = {word_key(word) for word, _, _ in word_spans(failure_phrases().sub(" ", step.split(":")[0]).lower())}
-        tried -= {word_key(word) for word in lexicon().closed_class}
-        later = [Mentions([other]) for other in steps[number + 1 :] if not reports_failure(other)]
-        if not any(tried and len(tried & other.keys) >= _RECOVERED * len(tried) for other in later):
-            left.append(step)
+        tried = _Attempt(part)
+        if any(tried.made_good_by(later) for later in parts[number + 1 :] if not reports_failure(later)):
+            continue
+        if told and tried.is_a_way and not told & tried.words:
+            continue
+        left.append(part)
     return tuple(left)
+
+
+class _Attempt:
+    """What a part of a step says was tried in vain."""
+
+    def __init__(self, part: str) -> None:
+        text = _REASON.split(failure_phrases().sub(" ", part))[0]
+        said = [word for word in words_of(text) if is_content(word) and word not in lexicon().leading]
+        self.kinds = {kind for act in acts_of(text) for kind in act.kinds}
+        # Of acts that are known the verb may stand in any tense, and the kind is compared instead.
+        things = [word for word in said if not (self.kinds and is_verb(word))]
+        self.words = {word_key(word) for word in things or said}
+
+    @property
+    def is_a_way(self) -> bool:
+        return bool(self.kinds and self.words) and self.kinds <= _WAYS
+
+    def made_good_by(self, part: str) -> bool:
+        if not self.words or len(self.words & Mentions([part]).keys) < _RECOVERED * len(self.words):
+            return False
+        done = {kind for act in acts_of(part) for kind in act.kinds}
+        return not (self.kinds and done) or bool(self.kinds & done)

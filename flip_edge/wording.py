@@ -15,6 +15,7 @@ _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
 _ABBREVIATIONS = re.compile(r"[bcdfghjklmnpqrtvwxz]{2,}s")
+_PART = re.compile(r"[;.](?:\s+|$)|\b(?:and then|then)\b", re.IGNORECASE)
 _STEMMER = snowballstemmer.stemmer("english")
 
 
@@ -94,6 +95,15 @@ class Mentions:
             len(form) >= _COMPOUND and form.isalpha() and any(form in text for text in self._run_together)
             for form in (word, word_key(word))
         )
+
+
+def parts_of(step: str) -> list[str]:
+    """The parts of a step that are told one after the other: a failure in one of them is not one of the others.
+
+    >>> parts_of("could not open the door, then opened the door; went in")
+    ['could not open the door,', 'opened the door', 'went in']
+    """
+    return [part.strip() for part in _PART.split(step) if part.strip()]
 
 
 def reports_failure(step: str) -> bool:

@@ -46,12 +46,30 @@ def test_a_word_cut_into_tokens_is_one_word() -> None:
         (["could not open the door", "opened the window", "opened the door"], []),
         (["navigate(dock) -> ABORTED"], [0]),
         (["the goal was rejected"], [0]),
+        (["could not open the door, then opened the door"], []),
+        (["failed to drive to the door: no path", "drove to the door"], []),
+        (["the robot tried to take the mug but failed (it slipped)", "the robot took the mug"], []),
+        (["failed to open the door", "drove to the door"], [0]),
+        (["goto dock 1 FAILED", "arrived at dock 1"], []),
         (["placed the failsafe key"], []),
         (["opened the canister"], []),
     ],
 )
 def test_failures_that_no_later_step_made_good(steps: list[str], left: list[int]) -> None:
     assert unrecovered_failures(steps) == tuple(steps[number] for number in left)
+
+
+@pytest.mark.parametrize(
+    ("step", "counts"),
+    [
+        ("failed to drive back to the dock", False),  # the command asks for no way there
+        ("failed to drive to the sink", True),
+        ("failed to put the mug down", True),
+        ("motion planning failed", True),
+    ],
+)
+def test_a_way_that_failed_counts_where_the_command_asks_for_it(step: str, counts: bool) -> None:
+    assert bool(unrecovered_failures(["put the mug in the sink", step], "put the mug in the sink")) is counts
 
 
 @given(st.text(max_size=40), st.lists(st.text(max_size=40), max_size=4))
