@@ -13,7 +13,7 @@ import numpy as np
 from flip_edge import __version__
 from flip_edge.contrast_set import KindResult
 from flip_edge.errors import ConfigError
-from flip_edge.evaluation_table import MethodScores, Results, Row, legend
+from flip_edge.evaluation_table import MethodScores, Results, Row, legend, split_lines
 from flip_edge.statistics import Bools, Estimate, Floats
 
 _STYLE = """
@@ -25,6 +25,8 @@ tr.ours td:first-child { font-weight: 600; }
 small { color: #66707a; }
 code { background: #f1f3f5; padding: .1rem .3rem; }
 svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+p code { overflow-wrap: anywhere; }
 """
 
 
@@ -58,11 +60,13 @@ def to_html(results: Results, contrasts: Sequence[KindResult] = ()) -> str:
             f"<p>{rows[0].matches} matches, {rows[0].mismatches} mismatches</p>"
         )
         parts += [_table(rows, results), _pictures(results.scores, match, chosen)]
+    parts += [f"<p>{html.escape(' '.join(split_lines(split)))}</p>" for split in results.splits]
     if contrasts:
         parts += ["<h2>Contrast set</h2>", _contrast_table(contrasts)]
     made_by = results.notes.get("command_line", "")
     return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>flip_edge evaluation</title>'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>flip_edge evaluation</title>'
         f"<style>{_STYLE}</style></head><body><h1>flip_edge evaluation</h1>"
         f"<p>flip_edge {__version__}, model <code>{html.escape(str(results.notes.get('model', '')))}</code>, "
         f"seed {results.seed}<br>made by <code>{html.escape(str(made_by))}</code></p>"
@@ -91,7 +95,8 @@ def _table(rows: Sequence[Row], results: Results) -> str:
 
 def _html_table(lines: Sequence[tuple[str, str]]) -> str:
     """A table from the attributes and cells of its lines."""
-    return "<table>" + "".join(f"<tr{attributes}>{cells}</tr>" for attributes, cells in lines) + "</table>"
+    rows = "".join(f"<tr{attributes}>{cells}</tr>" for attributes, cells in lines)
+    return f'<div class="wide"><table>{rows}</table></div>'
 
 
 def _estimate(estimate: Estimate | None) -> str:

@@ -302,11 +302,12 @@ def to_text(results: Results) -> str:
             f"{row.unanswered or '-':>11}{row.median_s:>9.3f}"
         )
     for split in results.splits:
-        lines += ["", *_split_lines(split)]
+        lines += ["", *split_lines(split)]
     return "\n".join([*lines, "", *legend(results)]).strip("\n")
 
 
-def _split_lines(split: Splits) -> list[str]:
+def split_lines(split: Splits) -> list[str]:
+    """What the splits say, in two lines."""
     rates = f"{np.mean(split.rates):.3f} (from {min(split.rates):.3f} to {max(split.rates):.3f})"
     return [
         f"{split.source}: {split.method} calibrated for {FALSE_ALARM_RATE:.0%} alarms on half of the trajectories:",

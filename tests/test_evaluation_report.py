@@ -42,6 +42,14 @@ def test_the_report_needs_nothing_outside_itself(results: Results) -> None:
     assert "@import" not in text
 
 
+def test_false_alarms_over_splits_are_told() -> None:
+    pytest.importorskip("matplotlib")
+    runs = [Run(command=f"move box {n}", actions=(f"go to box {n}", "put it down"), id=str(n)) for n in range(60)]
+    results = evaluate(make_episodes(runs, kinds=["random"]), [WordOverlap()], bootstrap=20, progress=False)
+    assert results.splits
+    assert "alarms on the other half, 20 splits" in to_html(results)
+
+
 def test_the_same_results_give_the_same_report(results: Results) -> None:
     pytest.importorskip("matplotlib")
     assert to_html(results) == to_html(results)
