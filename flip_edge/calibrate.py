@@ -28,6 +28,9 @@ from flip_edge.score import parse_row
 from flip_edge.selfcheck import SelfCheck
 
 _RIDGE = 1e-3  # keeps weights finite where the classes separate
+# A contradiction that a rule reads off command and log is nearly never right, and too rare among made mismatches for
+# the fit to find that out.
+_LEAST = {"consistent": 6.0}
 SUCCESS, FAILURE = "success", "failure"
 
 
@@ -51,7 +54,10 @@ class Sample:
 
 
 def fit_weights(
-    found: npt.NDArray[np.float64], matches: npt.NDArray[np.bool_], kinds: Sequence[str] = ()
+    found: npt.NDArray[np.float64],
+    matches: npt.NDArray[np.bool_],
+    kinds: Sequence[str] = (),
+    least: Sequence[float] = (),
 ) -> tuple[list[float], float]:
     """Fit a logistic function with weights that are not negative, both classes counting alike.
 
@@ -59,6 +65,7 @@ def fit_weights(
         found: features, shape (runs, features).
         matches: labels, shape (runs,).
         kinds: of the mismatches, one a run; each kind counts alike. Matches count as one kind, whatever is given.
+        least: a lower bound for each weight; 0 unless given.
 
     Returns:
         The weights and the intercept.
@@ -86,8 +93,9 @@ def fit_weights(
         value = float((shares * np.logaddexp(0, -margins)).sum() + _RIDGE * (parameters[:-1] ** 2).sum())
         return value, gradient
 
-    bounds = [(0.0, None)] * found.shape[1] + [(None, None)]
-    best = minimize(loss, np.zeros(found.shape[1] + 1), jac=True, bounds=bounds, method="L-BFGS-B").x
+    floor = list(least) or [0.0] * found.shape[1]
+    bounds = [(bound, None) for bound in floor] + [(None, None)]
+    best = minimize(loss, np.array([*floor, 0.0]), jac=True, bounds=bounds, method="L-BFGS-B").x
     return [float(weight) for weight in best[:-1]], float(best[-1])
 
 
@@ -126,7 +134,10 @@ def calibrate(
         held_out = [(sample, found) for sample, found in complete if sample.group not in fitted]
         matrix = np.array([[found[name] for name in FEATURES] for _, found in learned])
         fitted_weights, intercept = fit_weights(
-            matrix, np.array([sample.matches for sample, _ in learned]), [sample.kind for sample, _ in learned]
+            matrix,
+            np.array([sample.matches for sample, _ in learned]),
+            [sample.kind for sample, _ in learned],
+            [_LEAST.get(name, 0.0) for name in FEATURES],
         )
         weights = dict(zip(FEATURES, fitted_weights, strict=True))
     draft = Calibration(

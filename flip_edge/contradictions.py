@@ -18,6 +18,7 @@ _EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the
 _WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
 _THEN = re.compile(r"\b(?:and then|then|after that|before)\b")
 _AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
+_MOTIONS = frozenset({"go", "raise", "lower"})
 _EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
 _MOVING = frozenset({"take", "place", "carry", "get", "remove"})
@@ -37,6 +38,7 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     yield from _forbidden(command, log, steps)
     yield from _neglected(wanted, log)
     yield from _turned_round(command, wanted, log, steps)
+    yield from _other_ways(wanted, log, steps)
     yield from _other_amounts(command, steps)
     yield from _other_colours(command, steps)
 
@@ -140,6 +142,27 @@ def _visited_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequ
     early = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in first)]
     late = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in second)]
     return bool(early and late) and late[0] < early[0] and late[-1] < early[-1]
+
+
+def _other_ways(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """Directions of a motion that the log has the opposites of, and only those."""
+    gone = {word for number, act in log if act.kinds & _MOTIONS for word in words_of(steps[number])}
+    said = {word for step in steps for word in words_of(step)}
+    for act in wanted:
+        for place, word in enumerate(act.rest if act.kinds & _MOTIONS else ()):
+            follows = act.rest[place + 1 : place + 2]
+            if any(is_content(other) and not other[0].isdigit() for other in follows):
+                continue  # "the left door" is a name
+            for other in _opposites(word):
+                if other in gone and word not in said:
+                    yield f"'{act.verb} {word}' was commanded, '{act.verb} {other}' was done"
+
+
+def _opposites(word: str) -> list[str]:
+    """The opposites of a direction."""
+    words = lexicon()
+    ways = words.directions | words.particles
+    return [b if word == a else a for a, b in words.opposites if word in (a, b) and {a, b} <= ways - _SWITCHED]
 
 
 def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:

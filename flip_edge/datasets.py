@@ -29,10 +29,10 @@ from pathlib import Path
 
 import msgspec
 
-from flip_edge.describe.verbs import past_tense
 from flip_edge.episode import Episode, clean_text
 from flip_edge.errors import InputError
 from flip_edge.similarity import normalize, word_f1
+from flip_edge.verbs import past_tense
 
 MADE = ("random", "hard", "cut", "cut_before_last", "shuffled")
 RECORDED = "recorded"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flip_edge.acts import is_verb
 from flip_edge.backward import Evidence
 from flip_edge.fulfilment import Demand
 
@@ -36,7 +37,12 @@ def explain(evidence: Evidence) -> tuple[str, ...]:
         absent = [
             word.text
             for word in evidence.support.words
-            if word.asked and not word.found and word.surprise >= _INFORMATION and word.text != exchanged
+            if word.asked
+            and not word.found
+            and word.surprise >= _INFORMATION
+            and word.text != exchanged
+            # An act may be told by another verb; those that were not done are named above.
+            and not (acts and acts.demands and is_verb(word.text))
         ]
         if absent:
             findings.append(f"the run never mentions {', '.join(dict.fromkeys(absent[:_SHOWN]))}")

@@ -75,7 +75,7 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     if not any(acts_of(step) for step in steps):
         return Fulfilment(contradictions=against)
     return Fulfilment(
-        demands=(*_acts_demanded(command, wanted, log, steps), *_states_demanded(wanted, log, steps)),
+        demands=(*_acts_demanded(wanted, log, steps), *_states_demanded(wanted, log, steps)),
         handled=_handled(wanted, log, steps),
         placed=_placed(wanted, log, steps),
         contradictions=against,
@@ -85,17 +85,20 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
 _Log = Sequence[tuple[int, Act]]
 
 
-def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
-    times, word = _times(command)
+def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
     ends = [act for act in wanted if not same_word(act.verb, "use")]  # "use the knife to cut the bread" wants it cut
+    times = 1
+    words: tuple[str, ...] = ()
     for act in ends or wanted:
+        if "them" not in act.rest:
+            times, words = _times(act)
         accepted = _accepted(act)
         hits = sorted({number for number, other in log if other.kinds & accepted})
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
         if done and act.kinds & _PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
-        counted = bool(accepted & {"place", "take"}) and times > 1
-        if done and counted and not _said_at_once(times, word, command, [steps[number] for number in hits]):
+        counted = times > 1 and not act.kinds <= _MOTIONS
+        if done and counted and not _said_at_once(times, words, [steps[number] for number in hits]):
             done = min(1.0, len(hits) / times)
         yield Demand(act.verb, times if counted else 1, done)
 
@@ -130,23 +133,21 @@ def _still_held(log: _Log) -> bool:
     return bool(moved) and "place" not in moved[-1]
 
 
-def _times(command: str) -> tuple[int, str]:
-    """How often the command wants it, and the word that says so."""
-    words = words_of(command)
+def _times(act: Act) -> tuple[int, tuple[str, ...]]:
+    """How often an act is wanted, and the words after the number: "put two mugs on the shelf"."""
     units = {spelling for spellings in lexicon().units for spelling in spellings}
-    for word, successor in pairwise(words):
-        number = lexicon().numbers.get(word) or (int(word) if word.isdigit() else 0)
-        if 1 < number <= _MOST and successor not in units and successor.isalpha() and is_content(successor):
-            before = words[: words.index(word)]
-            if not before or before[-1] not in lexicon().numbered:
-                return number, word
-    return 1, ""
+    for place, (word, successor) in enumerate(pairwise(act.rest)):
+        number = lexicon().numbers.get(word) or (int(word) if word.isdecimal() else 0)
+        counts = successor not in units and successor.isalpha() and is_content(successor)
+        named = place > 0 and act.rest[place - 1] in lexicon().numbered
+        if counts and not named and 1 < number <= _MOST:
+            return number, act.rest[place + 1 :]
+    return 1, ()
 
 
-def _said_at_once(times: int, word: str, command: str, steps: Sequence[str]) -> bool:
+def _said_at_once(times: int, words: Sequence[str], steps: Sequence[str]) -> bool:
     """Whether one step says that it was done to all of them: by the number, by "both", or in the plural."""
-    words = words_of(command)
-    noun = next((other for other in words[words.index(word) + 1 :] if other.endswith("s")), "")
+    noun = next((word for word in words if word.endswith("s")), "")
     for step in steps:
         said = words_of(step)
         if any(same_word(one, str(times)) or one in ("both", "all") for one in said) or (noun and noun in said):

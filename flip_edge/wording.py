@@ -10,6 +10,7 @@ import snowballstemmer
 
 from flip_edge.lexicon import lexicon
 from flip_edge.similarity import is_unspaced
+from flip_edge.verbs import present_tense
 
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -50,10 +51,10 @@ def words_of(text: str) -> list[str]:
 def word_key(word: str) -> str:
     """What makes two words the same: the stem of a word, the value of a number.
 
-    >>> word_key("mugs") == word_key("mug"), word_key("two") == word_key("2.0")
-    (True, True)
+    >>> word_key("mugs") == word_key("mug"), word_key("took") == word_key("taking"), word_key("two") == word_key("2.0")
+    (True, True, True)
     """
-    word = word.lower()
+    word = present_tense(word.lower())
     try:
         return repr(float(lexicon().numbers.get(word, word)))
     except ValueError:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import flip_edge.describe
-from flip_edge.describe import SkillDescriber, SkillOutcome, SkillResult, SkillTemplate, naming, skills, verbs
+from flip_edge import verbs
+from flip_edge.describe import SkillDescriber, SkillOutcome, SkillResult, SkillTemplate, naming, skills
 from flip_edge.describe.naming import noun_phrase
 from flip_edge.errors import ConfigError, InputError
 
@@ -200,14 +201,14 @@ def test_very_long_input_is_bounded_in_time_and_the_reason_in_length() -> None:
     DESCRIBER.describe(SkillResult(long, object=long, target=long))
 
 
-def test_the_describers_depend_on_nothing_but_the_errors() -> None:
+def test_the_describers_depend_on_little() -> None:
     for module in Path(flip_edge.describe.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or "."]
             for name in names:
-                own = name.startswith("flip_edge.describe") or name == "flip_edge.errors"
+                own = name.startswith("flip_edge.describe") or name in ("flip_edge.errors", "flip_edge.verbs")
                 assert own or name.split(".")[0] in sys.stdlib_module_names, f"{module.name} imports {name}"
 
 

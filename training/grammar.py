@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flip_edge.describe.verbs import past_tense
+from flip_edge.verbs import past_tense
 
 _PARTICIPLES = {
     "took": "taken",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from flip_edge.describe.naming import noun_phrase, split_words
-from flip_edge.describe.verbs import is_verb_phrase, past_tense
 from flip_edge.errors import ConfigError, InputError
+from flip_edge.verbs import is_verb_phrase, past_tense
 
 _MAX_REASON_LENGTH = 160
 

@@ -1,4 +1,4 @@
-"""The past tense of English verbs, for skills that no template knows."""
+"""Tenses of English verbs, without a dictionary: the irregular ones are few."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ _IRREGULAR_VERBS = """
     tell:told throw:threw undo:undid unplug:unplugged unzip:unzipped wind:wound write:wrote
 """
 _IRREGULAR = {verb: past for verb, _, past in (pair.partition(":") for pair in _IRREGULAR_VERBS.split())}
+_OTHER_WORDS = frozenset(["left", "saw", "rose", "wound", "spoke"])  # sides, tools and flowers, more often than verbs
+_PARTICIPLES = {"gone": "go", "goes": "go", "taken": "take", "given": "give", "thrown": "throw", "driven": "drive"}
+_BASE_FORMS = {past: verb for verb, past in _IRREGULAR.items() if past not in _OTHER_WORDS} | _PARTICIPLES
 # Verbs that end like nouns; any other word with such an ending is taken for a noun.
 _NOUN_LIKE_VERBS = """
     answer cover deliver enter gather hover lower mention monitor position recover transfer water
@@ -31,6 +34,15 @@ def is_verb_phrase(words: list[str]) -> bool:
     if not words or any(word not in _PARTICLES for word in words[1:]):
         return False
     return words[0] in _KNOWN_VERBS or not words[0].endswith(_NOUN_ENDINGS)
+
+
+def present_tense(word: str) -> str:
+    """The verb of an irregular form; any other word as it is.
+
+    >>> present_tense("drove"), present_tense("left"), present_tense("mug")
+    ('drive', 'left', 'mug')
+    """
+    return _BASE_FORMS.get(word, word)
 
 
 def past_tense(words: list[str]) -> str:
