@@ -144,15 +144,15 @@ def test_published_choices_count_by_the_letter_written() -> None:
     assert judge.rank(RUN.command, [RUN, OTHER]) == [1.0, 0.0]
 
 
-def test_a_list_is_asked_in_three_rotations() -> None:
+def test_a_list_is_asked_in_every_rotation_so_that_a_habit_of_saying_c_is_a_tie() -> None:
     engine = JudgedEngine({"C": -0.1})
     judge = ChoiceJudge(engine, "m", at_once=6)
     runs = [Episode.of("go", [f"step {number}"]) for number in range(6)]
     preferences = judge.rank("go", runs)
     assert preferences is not None
     assert sum(preferences) == pytest.approx(1)
-    assert sorted(np.round(preferences, 2)) == pytest.approx([0, 0, 0, 1 / 3, 1 / 3, 1 / 3], abs=0.01)
-    assert len(engine.asked) == 3
+    assert preferences == pytest.approx([1 / 6] * 6)
+    assert len(engine.asked) == 6
     assert engine.weighed[0] == list("ABCDEF")
 
 

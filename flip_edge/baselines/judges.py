@@ -158,7 +158,7 @@ def _rating(answer: str | None) -> float | None:
 
 
 class ChoiceJudge(_ChatJudge):
-    """Chooses among runs: pairwise between two in both orders, listwise among several in several rotations.
+    """Chooses among runs: pairwise between two in both orders, listwise among several in every rotation.
 
     A run's preference is the mean over the orders of its letter's probability or, as published, of whether the letter
     that the model wrote was its letter.
@@ -175,15 +175,14 @@ class ChoiceJudge(_ChatJudge):
     def rank(self, command: str, runs: Sequence[Episode]) -> Sequence[float] | None:
         """How much each run is preferred, in [0, 1], summing to 1."""
         count = len(runs)
-        # Every run stands once in every place of a pair; in longer lists, at three places spread over the list.
-        shifts = sorted({round(turn * count / min(count, 3)) % count for turn in range(min(count, 3))})
+        # Every run stands once in every place: a judge that prefers a letter would else prefer the runs that had it.
         preferred = np.zeros(count)
         try:
-            for shift in shifts:
+            for shift in range(count):
                 order = np.roll(np.arange(count), shift)
                 if (weights := self._choose(command, [runs[int(index)] for index in order])) is None:
                     return None
-                preferred[order] += weights / len(shifts)
+                preferred[order] += weights / count
         except CheckError as error:
             self._failed(error)
             return None
