@@ -30,7 +30,8 @@ def explain(evidence: Evidence) -> tuple[str, ...]:
     related = evidence.support is not None and evidence.support.found >= _RELATED
     if related and contrast and contrast.rival and contrast.margin < 0:
         exchanged = contrast.rival.told
-        findings.append(contrast.rival.difference)
+        if not any(exchanged in contradiction for contradiction in (acts.contradictions if acts else ())):
+            findings.append(contrast.rival.difference)
     if acts:
         findings += [_unmet(demand) for demand in acts.demands if demand.done < 1]
     if evidence.support:

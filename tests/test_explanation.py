@@ -54,6 +54,19 @@ def test_an_exchange_is_named_where_the_run_has_to_do_with_the_command() -> None
     assert explain(Evidence(support=support(SINK), contrast=rival)) == ("the run never mentions sink",)
 
 
+def test_what_is_said_once_is_not_said_again() -> None:
+    rival = Contrast(Alternative("bring the red mug", "blue", "'blue' was commanded, 'red' was done"), -2.0)
+    acts = fulfilment("bring the blue mug", ["picked up the red mug", "brought the red mug"])
+    found = explain(Evidence(support=support(MUG), contrast=rival, fulfilment=acts))
+    assert found == ("'blue mug' was commanded, 'red mug' was done",)
+
+
+def test_a_verb_told_by_another_is_not_missed() -> None:
+    bring = Word("bring", 6.0, 6.0, False, False)
+    acts = fulfilment("bring the mug", ["picked up the mug", "handed over the mug"])
+    assert explain(Evidence(support=support(bring, MUG), fulfilment=acts)) == ()
+
+
 def test_a_word_that_says_little_or_is_ruled_out_is_not_missed() -> None:
     little = Word("then", 0.5, 0.5, False, False)
     ruled_out = Word("lab", 6.0, 6.0, False, False, asked=False)
