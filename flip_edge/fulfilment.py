@@ -18,7 +18,8 @@ from flip_edge.lexicon import lexicon
 from flip_edge.wording import Mentions, is_content, parts_of, reports_failure, same_word, word_key, words_of
 
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
-_MOTIONS = frozenset({"go", "find", "dock", "undock", "enter", "exit", "leave", "turn"})  # have goals, not objects
+_WAYS = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
+_MOTIONS = _WAYS | {"find"}  # have goals, not objects
 _PUTTING = frozenset({"place", "carry"})
 
 
@@ -43,8 +44,8 @@ class Fulfilment:
 
     Attributes:
         demands: the acts that it asks for, in order.
-        handled: share of the things it wants handled that the log handles, in [0, 1]; None where it names none, or
-            where the log has no act that is known.
+        handled: share of the things it wants handled that the log handles, and of the places it wants gone to that the
+            log goes to, in [0, 1]; None where it names none, or where the log has no act that is known.
         placed: share of the places it wants things put that the log's steps of putting name; None likewise.
         contradictions: what was done the wrong way round or against the command, in words.
     """
@@ -156,18 +157,27 @@ def _said_at_once(times: int, words: Sequence[str], steps: Sequence[str]) -> boo
 
 
 def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
-    """Share of the things to be handled that the log handles, by the last word of each name."""
-    objects = [
+    """Share of the things to be handled, and of the places to be gone to, that the log's acts of that sort name.
+
+    Of a name the last word counts: "the blue mug" is a mug, and its colour is another matter.
+    """
+    found = []
+    things = [
         [word for word in act.object if word not in lexicon().recordings]
         for act in wanted
         if not act.kinds & _MOTIONS and not lexicon().generic.intersection(act.rest)
     ]
-    names = [words for words in objects if words]
-    if not names or not log:
-        return None
     # `PickObject: mug` names its object where a sentence would not.
-    found = Mentions([" ".join(act.object) or steps[number] for number, act in log])
-    return sum(found.hold(words[-1]) or found.hold("".join(words[-2:])) for words in names) / len(names)
+    handled = Mentions([" ".join(act.object) or steps[number] for number, act in log])
+    found += [_holds(handled, words) for words in things if words]
+    goals = [act.place for act in wanted if act.kinds <= _WAYS and act.place]
+    gone_to = Mentions([steps[number] for number, act in log if act.kinds & _WAYS])
+    found += [_holds(gone_to, words) for words in goals]
+    return sum(found) / len(found) if found and log else None
+
+
+def _holds(mentions: Mentions, words: Sequence[str]) -> bool:
+    return mentions.hold(words[-1]) or mentions.hold("".join(words[-2:]))
 
 
 def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
