@@ -22,7 +22,7 @@ from flip_edge.backward import Evidence
 from flip_edge.errors import CalibrationError
 from flip_edge.registry import data_dir
 
-FORMAT = 1
+FORMAT = 2  # another one whenever the features change their meaning: weights for others would weigh the wrong things
 _ENOUGH = 0.3  # share of the command's surprise beyond which more explained says little more
 
 
@@ -156,7 +156,10 @@ def load_calibration(path: Path) -> Calibration:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as error:
         raise CalibrationError(f"calibration {path}: {error}") from error
     if calibration.format != FORMAT:
-        raise CalibrationError(f"calibration {path} has format {calibration.format}; this flip_edge reads {FORMAT}")
+        raise CalibrationError(
+            f"calibration {path} has format {calibration.format}, made for other evidence; this flip_edge reads "
+            f"{FORMAT}: make it anew with flip-edge calibrate"
+        )
     if unknown := sorted(set(calibration.weights) - set(FEATURES)):
         raise CalibrationError(f"calibration {path} weighs unknown features: {', '.join(unknown)}")
     return calibration

@@ -54,7 +54,7 @@ def test_a_near_miss_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None
     engine.enqueue("put the blue mug on the desk", given_log=-3, without_log=-4, rivals=rivals)
     verdict = calibrated(COMMAND, ["drove to the desk", "put the blue mug on the desk"])
     assert verdict.outcome is Outcome.MISMATCH
-    assert "'red' was commanded, 'blue' was done" in verdict.reason
+    assert "'red mug' was commanded, 'blue mug' was done" in verdict.reason
     assert 'the steps imply "put the blue mug on the desk"' in verdict.reason
 
 
