@@ -49,7 +49,7 @@ _complaints: collections.deque[str] = collections.deque(maxlen=8)
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _on_llama_log(level: int, text: bytes, _data: object) -> None:
     line = text.decode("utf-8", "replace").rstrip()
-    if line and level == 3:  # GGML_LOG_LEVEL_ERROR
+    if line and level == 4:  # GGML_LOG_LEVEL_ERROR of ggml.h; llama_cpp/_logger.py has older numbers
         _complaints.append(line)
     _log.debug("%s", line)
 
@@ -195,8 +195,8 @@ class Engine:
             if not loaded:
                 raise ModelError(
                     f"llama.cpp cannot apply {adapter} to {self.path.name}: "
-                    f"{'; '.join(_complaints) or 'it gave no reason'}. The file may be corrupt, no adapter, or made for "
-                    "another model: use the adapter of this model, or run without one"
+                    f"{'; '.join(_complaints) or 'it gave no reason'}. The file may be corrupt, no adapter, or made "
+                    "for another model: use the adapter of this model, or run without one"
                 )
             adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(loaded)
             if llama_cpp.llama_set_adapters_lora(self._ctx, adapters, 1, (ctypes.c_float * 1)(1.0)):
