@@ -130,5 +130,7 @@ def test_errors_name_the_file_and_the_field(tmp_path: Path, data: object, why: s
 
 
 def test_an_unknown_format_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"no prompt format 'nope'.*flip, flip-context, log-command, log-command-bare"):
+    with pytest.raises(
+        ConfigError, match=r"no prompt format 'nope'.*flip, flip-context, log-command, log-command-bare"
+    ):
         load_prompt("nope")
