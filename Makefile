@@ -1,6 +1,7 @@
 # make demo   set up what it needs, then watch a simulated robot being checked
 # make test   set up, then run every test
 # make lint   ruff and mypy
+# make train-smoke   the whole of training on a few rows, to an adapter that loads and checks a run
 # Another interpreter: make PYTHON=/path/to/python3 test
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport LD_LIBRARY_PATH
 unexport PYTHONPATH
 
-.PHONY: demo test lint format setup model clean
+.PHONY: demo test lint format setup model clean train-smoke
 .DELETE_ON_ERROR:
 
 demo: $(stamps)/demo model
@@ -25,6 +26,18 @@ demo: $(stamps)/demo model
 
 test: $(stamps)/demo $(stamps)/test model
 	$(bin)/python -m pytest
+
+# Both stages, and one row checked under llama.cpp; it shows that all fits together.
+smoke := build/train-smoke
+train := $(bin)/python -m training.train $(smoke)/rows.jsonl --batch-tokens 400 --limit 16
+train-smoke: $(stamps)/train model
+	rm -rf $(smoke)
+	mkdir -p $(smoke)
+	$(bin)/python -m training.prepare --data tests/training/data --only-source synthetic --limit 24 -o $(smoke)/rows.jsonl
+	$(train) --steps 3 -o $(smoke)/likelihood
+	$(train) --steps 3 -o $(smoke)/contrast --objective contrast --start $(smoke)/likelihood
+	$(bin)/python -m training.export $(smoke)/contrast -o $(smoke)/adapter.gguf
+	$(bin)/python -m training.measure $(smoke)/rows.jsonl --adapter $(smoke)/adapter.gguf --limit 1
 
 lint: $(stamps)/demo $(stamps)/lint
 	$(bin)/ruff format --check .
@@ -63,6 +76,13 @@ $(stamps)/demo: $(ws)/flip_edge_ros/setup.py $(ws)/flip_edge_demo/setup.py $(sta
 
 $(stamps)/test: pyproject.toml | $(stamps)/core
 	$(pip) install -e '.[test]'
+	@touch $@
+
+# The build of torch for processors alone, where there is one: the registry's own brings gigabytes of CUDA.
+TORCH ?= torch==2.13.0
+$(stamps)/train: pyproject.toml | $(stamps)/core
+	$(pip) install '$(TORCH)'
+	$(pip) install -e '.[train]'
 	@touch $@
 
 $(stamps)/lint: pyproject.toml | $(stamps)/core

@@ -49,7 +49,7 @@ _complaints: collections.deque[str] = collections.deque(maxlen=8)
 @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
 def _on_llama_log(level: int, text: bytes, _data: object) -> None:
     line = text.decode("utf-8", "replace").rstrip()
-    if line and level == 3:  # GGML_LOG_LEVEL_ERROR
+    if line and level == 4:  # GGML_LOG_LEVEL_ERROR of ggml.h; llama_cpp/_logger.py has older numbers
         _complaints.append(line)
     _log.debug("%s", line)
 
@@ -108,9 +108,11 @@ class Engine:
         n_threads: processor threads; 0 for half of the processors.
         n_gpu_layers: layers to offload; -1 for all, 0 for none.
         check_tensors: look for invalid weights while loading; for files whose checksum is not known.
+        adapter: a LoRA adapter as GGUF, made for this very model; None for the bare model.
 
     Raises:
-        ModelError: the file is missing, corrupt or not a model that llama.cpp can load.
+        ModelError: a file is missing or corrupt, the model is none that llama.cpp can load, or the adapter does not
+            fit it.
         ConfigError: the context is larger than the model was trained for.
     """
 
@@ -122,8 +124,10 @@ class Engine:
         n_threads: int = 0,
         n_gpu_layers: int = 0,
         check_tensors: bool = False,
+        adapter: Path | None = None,
     ) -> None:
         self.path = path
+        self.adapter = adapter
         self.n_ctx = n_ctx
         self.n_threads = n_threads or default_threads()
         self.gpu_offload_missing = n_gpu_layers != 0 and not llama_cpp.llama_supports_gpu_offload()
@@ -131,6 +135,8 @@ class Engine:
         self._ctx: Any = None
         self._batch: Any = None
         self._load(n_gpu_layers, check_tensors)
+        if adapter:
+            self._apply(adapter)
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._n_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
@@ -178,6 +184,26 @@ class Engine:
                 f"llama.cpp cannot make a context of {self.n_ctx} tokens for {self.path}: "
                 f"{'; '.join(_complaints) or 'it gave no reason'}. A smaller n_ctx needs less memory"
             )
+
+    def _apply(self, adapter: Path) -> None:
+        """Load a LoRA adapter and add it to the context, at the strength it was trained with."""
+        try:
+            if not adapter.is_file():
+                raise ModelError(f"no adapter file at {adapter}; check the path, or run without an adapter")
+            _complaints.clear()
+            loaded = llama_cpp.llama_adapter_lora_init(self._model, os.fsencode(adapter))  # freed with the model
+            if not loaded:
+                raise ModelError(
+                    f"llama.cpp cannot apply {adapter} to {self.path.name}: "
+                    f"{'; '.join(_complaints) or 'it gave no reason'}. The file may be corrupt, no adapter, or made "
+                    "for another model: use the adapter of this model, or run without one"
+                )
+            adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(loaded)
+            if llama_cpp.llama_set_adapters_lora(self._ctx, adapters, 1, (ctypes.c_float * 1)(1.0)):
+                raise ModelError(f"llama.cpp refused the adapter {adapter}; run without one")
+        except ModelError:
+            self.close()
+            raise
 
     def _open_batch(self) -> None:
         self._capacity = int(llama_cpp.llama_n_batch(self._ctx))

@@ -16,7 +16,7 @@ def chat(messages: list[tuple[str, str]]) -> str:
 
 
 def test_the_formats_that_ship_load() -> None:
-    assert prompt_names() == ["flip", "flip-context", "log-command"]
+    assert prompt_names() == ["flip", "flip-context", "log-command", "log-command-bare"]
     for name in prompt_names():
         assert load_prompt(name).id == name
     assert prompt_id(load_prompt("log-command")) == "log-command/1"
@@ -31,6 +31,16 @@ def test_log_command_puts_examples_log_and_command_in_one_form() -> None:
     assert own in prefix
     assert prefix.endswith(own + prompt.separator)
     assert not any(piece.control for piece in [*prompt.prefix(chat), *prompt.log(["x"], chat)])
+
+
+def test_the_bare_format_is_log_command_without_its_examples() -> None:
+    few_shot, bare = load_prompt("log-command"), load_prompt("log-command-bare")
+    assert isinstance(few_shot, CompletionPrompt)
+    assert isinstance(bare, CompletionPrompt)
+    assert bare.prefix(chat) == []
+    assert bare.log(["went there"], chat) == few_shot.log(["went there"], chat)
+    assert bare.without_log() == few_shot.without_log()
+    assert bare.answer_text("go there") == few_shot.answer_text("go there")
 
 
 def test_the_papers_prompts_hold_the_response_as_plain_text_between_control_text() -> None:
@@ -120,5 +130,7 @@ def test_errors_name_the_file_and_the_field(tmp_path: Path, data: object, why: s
 
 
 def test_an_unknown_format_lists_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"no prompt format 'nope'.*flip, flip-context, log-command"):
+    with pytest.raises(
+        ConfigError, match=r"no prompt format 'nope'.*flip, flip-context, log-command, log-command-bare"
+    ):
         load_prompt("nope")
