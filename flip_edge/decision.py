@@ -13,6 +13,8 @@ from flip_edge.episode import Episode
 from flip_edge.explanation import explain
 from flip_edge.similarity import content_words
 
+_READ = 0.5  # share of what is asked for, in words, from which a log is about the command even if no act was read
+
 
 class Outcome(str, Enum):
     """What a check says. UNKNOWN is never a match: it is a run about which nothing can be said, and why."""
@@ -51,7 +53,8 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
 
     A mismatch is, under rule ``f1``, an F1 below ``f1_threshold``, as FLIP's reward is used; under ``likelihood``, a
     gain below ``gain_threshold``; under ``calibrated``, a score below the calibration's threshold or
-    ``score_threshold``. Evidence that the rule needs and that is not there makes the verdict UNKNOWN.
+    ``score_threshold``; there, a match that nothing read in the log bears out is UNKNOWN. Evidence that the rule needs
+    and that is not there makes the verdict UNKNOWN.
     """
     rule = effective_rule(config, calibration)
     score = calibration.score(evidence) if calibration else None
@@ -72,10 +75,24 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         outcome = Outcome.MISMATCH
         findings = "; ".join(explain(evidence))
         reason = f"{findings or 'the log does not support the command'} ({name} {value:.2f}, below {threshold:.2f})"
+    elif rule == "calibrated" and _unread(evidence):
+        outcome = Outcome.UNKNOWN
+        reason = (
+            "nothing that the log says was recognised as what the command asks for, neither its acts nor most of its "
+            f"words; is it in another language, or in other names? ({name} {value:.2f})"
+        )
     else:
         outcome = Outcome.MATCH
         reason = f"{_support(evidence)} ({name} {value:.2f}, at least {threshold:.2f})"
     return Decision(outcome, reason, rule, score, score_threshold)
+
+
+def _unread(evidence: Evidence) -> bool:
+    """Whether a score rests on the likelihood alone, which in a language that the model knows little says little."""
+    acts, support = evidence.fulfilment, evidence.support
+    if acts is None or support is None or support.found >= _READ:
+        return False
+    return not acts.demands and acts.handled is None and acts.placed is None
 
 
 def _support(evidence: Evidence) -> str:

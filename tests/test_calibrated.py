@@ -78,6 +78,24 @@ def test_a_reported_failure_is_named(calibrated: SelfCheck, engine: FakeEngine) 
     assert retried.outcome is Outcome.MATCH
 
 
+@pytest.mark.parametrize(
+    ("steps", "outcome"),
+    [
+        (["zum Tisch gefahren", "abgestellt"], Outcome.UNKNOWN),  # no act of it is known, no word is the command's
+        (["mug red desk"], Outcome.MATCH),  # no act, but the words
+        (["drove off", "put it down"], Outcome.MATCH),  # acts, whatever the words: the score decides
+    ],
+)
+def test_a_likelihood_alone_is_no_match(
+    calibrated: SelfCheck, engine: FakeEngine, steps: list[str], outcome: Outcome
+) -> None:
+    engine.enqueue(COMMAND, given_log=-1, without_log=-4)
+    verdict = calibrated(COMMAND, steps)
+    assert verdict.outcome is outcome
+    assert verdict.score is not None
+    assert ("in another language" in verdict.reason) is (outcome is Outcome.UNKNOWN)
+
+
 def test_the_threshold_can_be_set(calibrated: SelfCheck, engine: FakeEngine) -> None:
     calibrated.reconfigure(calibrated.config.replace(score_threshold=0.999))
     engine.enqueue(COMMAND, given_log=-1, without_log=-4)
