@@ -14,12 +14,19 @@ from training.naming import CASES, USER, Naming, noun, quantity
 from training.plan import Act, Quantity, Thing, seeded
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(training.__path__, "training."))
+EXTRAS = ("torch", "transformers", "peft", "gguf", "safetensors")
 SLOTS = {"thing": "T", "place": "P", "source": "S", "tool": "W", "at": "on P", "side": "left", "amount": "2 m"}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        pytest.skip(f"{error.name} is not installed; it is in the extra [train]")
+    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize("name", sorted(verbs()))
