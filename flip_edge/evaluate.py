@@ -15,6 +15,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,16 @@ class ScoreCache:
             self._file.write(msgspec.json.encode((key, scores, seconds)) + b"\n")
             self._file.flush()
 
+    def recall(self, key: str, compute: Callable[[], Iterable[float | None]]) -> tuple[list[float | None], float]:
+        """The scores and the seconds they took: as they are known, or computed and kept."""
+        known = self.get(key)
+        if known is None:
+            started = time.perf_counter()
+            scores = [None if value is None else float(value) for value in compute()]
+            known = scores, time.perf_counter() - started
+            self.put(key, *known)
+        return known
+
     def close(self) -> None:
         """Close the file."""
         if self._file:
@@ -133,13 +144,9 @@ def _run_scorer(
     seconds = []
     with ScoreCache(folder, f"{scorer.id} {fingerprint(*scorer.code)}") as cache:
         for index, row in enumerate(tqdm(labelled, desc=scorer.columns[0].name, unit="run", disable=not progress)):
-            key = key_of(row.episode.command, [row.episode])
-            known = cache.get(key)
-            if known is None:
-                started = time.perf_counter()
-                raw = scorer.measure(row.episode) if isinstance(scorer, Measurer) else scorer.scores(row.episode)
-                known = [None if value is None else float(value) for value in raw], time.perf_counter() - started
-                cache.put(key, *known)
+            episode = row.episode
+            measuring = scorer.measure if isinstance(scorer, Measurer) else scorer.scores
+            known = cache.recall(key_of(episode.command, [episode]), partial(measuring, episode))
             scores = scorer.scores_from(known[0]) if isinstance(scorer, Measurer) else known[0]
             table[index] = [np.nan if value is None else value for value in scores]
             seconds.append(known[1])
@@ -164,19 +171,18 @@ def _run_ranker(
         lists = _candidates(labelled, ranker.at_once)
         for true, others in tqdm(lists, desc=ranker.columns[0].name, unit="list", disable=not progress):
             runs = [labelled[index].episode for index in (true, *others)]
-            key = key_of(runs[0].command, runs)
-            known = cache.get(key)
-            if known is None:
-                started = time.perf_counter()
-                ranked = ranker.rank(runs[0].command, runs)
-                known = [] if ranked is None else list(ranked), time.perf_counter() - started
-                cache.put(key, *known)
+            known = cache.recall(key_of(runs[0].command, runs), partial(_ranked, ranker, runs))
             asked[list(others)] = True
             if preferences := [value for value in known[0] if value is not None]:
                 for index, other in zip(others, preferences[1:], strict=True):
                     values[index] = (preferences[0] > other) + 0.5 * (preferences[0] == other)
             seconds.append(known[1])
     return MethodScores(ranker.columns[0], values, True, asked, float(np.median(seconds)) if seconds else 0.0)
+
+
+def _ranked(ranker: Ranker, runs: Sequence[Episode]) -> Sequence[float]:
+    ranked = ranker.rank(runs[0].command, runs)
+    return () if ranked is None else ranked
 
 
 def _candidates(labelled: Sequence[LabelledEpisode], at_once: int) -> list[tuple[int, tuple[int, ...]]]:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -58,12 +58,7 @@ def main() -> None:
         ours = OurScores(check)
         with ScoreCache(default_cache(), f"{ours.id} {code_fingerprint(*ours.code)}") as cache:
             for episode, kind, group in tqdm(list(episodes(arguments.rows)), unit="check"):
-                key = key_of(episode.command, [episode])
-                known = cache.get(key)
-                if known is None:
-                    started = time.perf_counter()
-                    known = list(ours.measure(episode)), time.perf_counter() - started
-                    cache.put(key, *known)
+                known = cache.recall(key_of(episode.command, [episode]), partial(ours.measure, episode))
                 gain, _, *values = known[0]
                 found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
                 samples.append(Sample(found or None, gain, kind == "success", group, group_of(kind)))

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from training.lexicon import fill, fitting, verb
-from training.naming import USER, noun, preposition, quantity
+from training.naming import USER, noun
 from training.plan import Act, Thing, seeded
+from training.styles.slots import filled, things_in
 
 _FRAMES = (
     "{}", "{}", "{}", "{}", "{}", "{}", "{}",
@@ -71,19 +72,9 @@ class Wording:
         return fill(phrases[int(rank * len(phrases))], slots) or act.verb
 
     def _slots(self, act: Act) -> dict[str, str]:
-        slots = {
-            name: self._noun(thing, name)
-            for name, thing in (("thing", act.thing), ("place", act.place), ("source", act.source), ("tool", act.tool))
-            if thing
-        }
-        if act.place:
-            slots["at"] = f"{preposition(act)} {slots['place']}"
-        if act.side:
-            slots["side"] = act.side
-        if act.amount:
-            words = act.amount.value < 13 and seeded(self.seed, "numbers").random() < 0.4
-            slots["amount"] = quantity(act.amount, self.seed, words=words)
-        return slots
+        said = {name: self._noun(thing, name) for name, thing in things_in(act)}
+        small = act.amount is not None and act.amount.value < 13
+        return filled(act, said, self.seed, words=small and seeded(self.seed, "numbers").random() < 0.4)
 
     def _noun(self, thing: Thing, slot: str) -> str:
         if thing.name == USER:
