@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from flip_edge.backward import Evidence
 from flip_edge.errors import CalibrationError
+from flip_edge.prepared import id_unprepared
 from flip_edge.registry import data_dir
 
 FORMAT = 2  # another one whenever the features change their meaning: weights for others would weigh the wrong things
@@ -175,18 +176,19 @@ def find_calibration(name: str, model_id: str, prompt_id: str) -> Calibration | 
 
     Args:
         name: ``auto`` for the one that comes with flip_edge, if there is one; else the path of a file.
-        model_id, prompt_id: what the evidence comes from.
+        model_id, prompt_id: what the evidence comes from. A prepared form of a model counts as the model.
 
     Raises:
         CalibrationError: the named file cannot be used, or was made with another model or prompt.
     """
+    model_id = id_unprepared(model_id)
     if name == "auto":
         shipped = [load_calibration(path) for path in sorted(calibrations_dir().glob("*.yaml"))]
         fitting = [found for found in shipped if (found.model_id, found.prompt_id) == (model_id, prompt_id)]
         return fitting[-1] if fitting else None
     calibration = load_calibration(Path(name))
     for what, made_with, used in (
-        ("model", calibration.model_id, model_id),
+        ("model", id_unprepared(calibration.model_id), model_id),
         ("prompt", calibration.prompt_id, prompt_id),
     ):
         if made_with != used:

@@ -40,9 +40,21 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         str,
         Meta(min_length=1, description="Model id of the registry, 'default', or the path of a GGUF file."),
     ] = "default"
-    prompt: Annotated[str, Meta(min_length=1, description="Prompt format by name, or the path of a YAML file.")] = (
-        "log-command"
-    )
+    adapter: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="LoRA adapter: 'auto' for the one that comes with the model, 'none', or a GGUF file's path.",
+        ),
+    ] = "auto"
+    prompt: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Prompt format by name, or the path of a YAML file; 'auto': the one that the model, or its "
+            "adapter, works best with. With another one, adapter 'auto' is none.",
+        ),
+    ] = "auto"
     max_new_tokens: Annotated[
         int,
         Meta(ge=1, le=4096, description="Longest inferred instruction, in tokens; chat prompts set their own."),

@@ -99,6 +99,29 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
+def requantize(source: Path, target: Path, file_type: str, *, n_threads: int = 0) -> None:
+    """Write a model in another weight type; one that is quantized already loses a little by it.
+
+    Args:
+        source: a GGUF file.
+        target: the file to write.
+        file_type: ``q4_0`` or ``q8_0``.
+        n_threads: processor threads; 0 for half of the processors.
+
+    Raises:
+        ModelError: llama.cpp cannot do it; the message has its reason.
+    """
+    _complaints.clear()
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{file_type.upper()}")
+    params.allow_requantize = True
+    params.nthread = n_threads or default_threads()
+    if llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params)):
+        raise ModelError(
+            f"llama.cpp cannot write {source} as {file_type}: {'; '.join(_complaints) or 'it gave no reason'}"
+        )
+
+
 class Engine:
     """A loaded model with a shared prefix.
 

@@ -64,10 +64,13 @@ class _GarbageError(Exception):
     """What the header says cannot be; the text says why."""
 
 
-def check_gguf(path: Path) -> None:
+def check_gguf(path: Path) -> dict[str, str]:
     """Check that a file is GGUF, of a version that llama.cpp reads, and not cut short.
 
     The weights themselves are not looked at: only a SHA-256 finds a flipped byte in them.
+
+    Returns:
+        What the file says of itself to flip_edge: its ``flip_edge.*`` texts, by key.
 
     Raises:
         ModelError: it is not; the message names the file, what is wrong and what to do.
@@ -76,13 +79,15 @@ def check_gguf(path: Path) -> None:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            end = _Header(file, size).data_end()
+            header = _Header(file, size)
+            end = header.data_end()
     except _GarbageError as error:
         raise ModelError(f"{path} is not a usable GGUF file: {error}; {remedy}") from None
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror or error}; check it") from error
     if end > size:
         raise ModelError(f"{path} is truncated: it has {size:,} bytes and its header promises {end:,}; {remedy}")
+    return header.texts
 
 
 class _Header:
@@ -92,6 +97,7 @@ class _Header:
         self._file = file
         self._left = size
         self._position = 0
+        self.texts: dict[str, str] = {}
 
     def data_end(self) -> int:
         """The least size that the file must have for its tensors to be whole."""
@@ -110,6 +116,8 @@ class _Header:
                 self._distinct(kind)
             elif key == b"general.alignment":
                 alignment = self._alignment(kind)
+            elif key.startswith(b"flip_edge.") and kind == _STRING:
+                self.texts[key.decode("utf-8", "replace")] = self._string(_MAX_KEY).decode("utf-8", "replace")
             else:
                 self._skip_value(kind)
         if not tensors:

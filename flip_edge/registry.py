@@ -59,6 +59,28 @@ class PathSource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     path: Text
 
 
+class AdapterEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A LoRA adapter that was trained for a model, and runs beside it.
+
+    Attributes:
+        id: joined to the model's id, ``MODEL+ADAPTER``, in verdicts and calibrations.
+        description: what it was trained on and for, in one line.
+        path: the GGUF file; a relative path starts at the registry file's folder.
+        size: its exact size in bytes.
+        sha256: its SHA-256, 64 lower-case hexadecimal digits.
+        licence: SPDX identifier, or the name of the terms.
+        prompt: the prompt format it was trained with.
+    """
+
+    id: Id
+    description: Text
+    path: Text
+    size: Size
+    sha256: Sha256
+    licence: Text
+    prompt: Text
+
+
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model of the registry.
 
@@ -71,6 +93,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         licence: SPDX identifier, or the name of the terms.
         prompt: the prompt format it works best with.
         source: where it comes from.
+        adapter: the adapter that it is used with, unless the configuration says otherwise; None for none.
         default: whether it is the one used when none is named.
     """
 
@@ -82,6 +105,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     licence: Text
     prompt: Text
     source: PackageSource | HubSource | PathSource
+    adapter: AdapterEntry | None = None
     default: bool = False
 
 
@@ -160,9 +184,13 @@ def _entry(item: Any, number: int, path: Path) -> ModelEntry:
         entry = msgspec.convert(item, ModelEntry)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {error}") from error
-    if not isinstance(entry.source, PathSource):
-        return entry
-    file = path.absolute().parent / expand(entry.source.path)
-    if file.name != entry.file:
-        raise ConfigError(f"{where}: `file` is {entry.file!r}, but the path ends in {file.name!r}")
-    return msgspec.structs.replace(entry, source=PathSource(str(file)))
+    folder = path.absolute().parent
+    if entry.adapter:
+        adapter = msgspec.structs.replace(entry.adapter, path=str(folder / expand(entry.adapter.path)))
+        entry = msgspec.structs.replace(entry, adapter=adapter)
+    if isinstance(entry.source, PathSource):
+        file = folder / expand(entry.source.path)
+        if file.name != entry.file:
+            raise ConfigError(f"{where}: `file` is {entry.file!r}, but the path ends in {file.name!r}")
+        entry = msgspec.structs.replace(entry, source=PathSource(str(file)))
+    return entry

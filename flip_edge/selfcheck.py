@@ -12,8 +12,9 @@ from flip_edge.config import LIVE, Config, Rule
 from flip_edge.decision import Decision, Outcome, decide, effective_rule
 from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError
-from flip_edge.models import resolve, verify
-from flip_edge.prompts import load_prompt, prompt_id
+from flip_edge.models import AdapterFile, ModelFile, joined_id, resolve, resolve_adapter, verify
+from flip_edge.prepared import find_prepared, id_unprepared
+from flip_edge.prompts import DEFAULT_PROMPT, load_prompt, prompt_id
 from flip_edge.verdict import Verdict, verdict_of
 
 _log = logging.getLogger(__name__)
@@ -36,47 +37,52 @@ class SelfCheck:
     """
 
     def __init__(self, config: Config | None = None, *, engine: InferenceEngine | None = None) -> None:
-        self._config = config or Config()
-        prompt = load_prompt(self._config.prompt)
+        self._config = config = config or Config()
+        model = None if engine else resolve(config.model)
+        adapter = resolve_adapter(config.adapter, model, config.prompt) if model else None
+        if model and (prepared := find_prepared(model, adapter)):
+            model, adapter = prepared, None
+        prompt = load_prompt(_prompt_name(config.prompt, model, adapter))
         self.prompt_id = prompt_id(prompt)
-        self._require_likelihood(self._config, prompt.supports_likelihood)
         self._likelihood = prompt.supports_likelihood
-        self.model_id, self._engine = ("given", engine) if engine else self._open()
+        self._require_likelihood(config)
+        self.model_id = joined_id(model, adapter) if model else "given"
+        if model:
+            engine = self._open(model, adapter)
+        assert engine
+        self._engine = engine
         try:
-            self.calibration = find_calibration(self._config.calibration, self.model_id, self.prompt_id)
-            self._backward = BackwardInference(
-                self._engine, prompt, self._config.max_new_tokens, self._config.max_alternatives
-            )
+            self.calibration = find_calibration(config.calibration, id_unprepared(self.model_id), self.prompt_id)
+            self._backward = BackwardInference(self._engine, prompt, config.max_new_tokens, config.max_alternatives)
         except BaseException:
             self._engine.close()
             raise
-        if self.rule != self._config.rule:
+        if self.rule != config.rule:
             _log.warning(
                 "no calibration for model %s with prompt %s: rule 'likelihood' decides; flip-edge calibrate makes one",
                 self.model_id,
                 self.prompt_id,
             )
 
-    def _open(self) -> tuple[str, InferenceEngine]:
+    def _open(self, model: ModelFile, adapter: AdapterFile | None) -> InferenceEngine:
         from flip_edge.engine import Engine  # here, so that llama.cpp is loaded only where a model is
 
-        config = self._config
-        model = resolve(config.model)
         verify(model)
-        engine = Engine(
+        if adapter:
+            verify(adapter)
+        return Engine(
             model.path,
-            n_ctx=config.n_ctx,
-            n_threads=config.n_threads,
-            n_gpu_layers=config.n_gpu_layers,
+            adapter=adapter.path if adapter else None,
+            n_ctx=self._config.n_ctx,
+            n_threads=self._config.n_threads,
+            n_gpu_layers=self._config.n_gpu_layers,
             check_tensors=model.sha256 is None,
         )
-        return model.id, engine
 
-    @staticmethod
-    def _require_likelihood(config: Config, supported: bool) -> None:
-        if config.rule != "f1" and not supported:
+    def _require_likelihood(self, config: Config) -> None:
+        if config.rule != "f1" and not self._likelihood:
             raise ConfigError(
-                f"rule {config.rule!r} needs a completion prompt; {config.prompt!r} answers in JSON: use rule 'f1'"
+                f"rule {config.rule!r} needs a completion prompt; {self.prompt_id!r} answers in JSON: use rule 'f1'"
             )
 
     @property
@@ -149,7 +155,7 @@ class SelfCheck:
         for name in config.__struct_fields__:
             if name not in LIVE and getattr(config, name) != getattr(self._config, name):
                 raise ConfigError(f"{name} cannot change while the model is loaded")
-        self._require_likelihood(config, self._likelihood)
+        self._require_likelihood(config)
         self._config = config
 
     def interrupt(self) -> None:
@@ -169,3 +175,9 @@ class SelfCheck:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _prompt_name(name: str, model: ModelFile | None, adapter: AdapterFile | None) -> str:
+    if name != "auto":
+        return name
+    return adapter.prompt if adapter else model.prompt if model else DEFAULT_PROMPT

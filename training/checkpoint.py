@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from flip_edge.errors import ConfigError, InputError
+from flip_edge.models import sha256_of
 from training.model import adapter_state, save_adapter, set_adapter_state
 
 STATE_FILE, LOG_FILE, OPTIONS_FILE = "checkpoint.pt", "log.jsonl", "options.json"
@@ -102,7 +102,7 @@ def sha256(path: Path) -> str:
         InputError: it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
 

@@ -20,6 +20,9 @@ import yaml
 from flip_edge.episode import clean_text
 from flip_edge.errors import ConfigError
 
+DEFAULT_PROMPT = "log-command"
+"""The format for a model of which nothing else is known."""
+
 _HERE = Path(__file__).parent
 _GAP = "\ue000"  # a private-use character marks where the robot's text goes in a rendered chat template
 

@@ -1,0 +1,254 @@
+"""Make prepared models: merge the adapter, requantize, measure here, and keep what pays.
+
+Nothing is fetched. Of the model with its adapter one file is made for each weight type; all of them check the same runs
+by turns, and the fastest is kept if it is faster than before and tells right from wrong as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from flip_edge.backward import BackwardInference
+from flip_edge.calibration import today
+from flip_edge.config import Config
+from flip_edge.contrast_set import SYNONYM, contrast_pairs
+from flip_edge.errors import ConfigError, ModelError
+from flip_edge.models import AdapterFile, ModelFile, joined_id, resolve, resolve_adapter, sha256_of, verify
+from flip_edge.prepared import Prepared, adapter_sha256, keep, prepared_folder, remove_prepared
+from flip_edge.prompts import PromptFormat, load_prompt
+from flip_edge.statistics import auroc
+
+TYPES = ("q4_0", "q8_0")
+"""The weight types to try: those with fast kernels on most processors."""
+
+LARGEST_LOSS = 0.01
+"""A form whose AUROC is lower by more than this is not kept."""
+
+_EVERY = 7  # of the contrast set's pairs: enough to see a loss, few enough to take a minute
+_FILES_PER_MODEL = 10  # the merged file in half precision and every type, at the very most, in sizes of the model
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One form of a model, measured.
+
+    Attributes:
+        type: of the weights; None for the model as it is.
+        seconds: of a check, the median.
+        auroc: of the gain and of word F1.
+    """
+
+    type: str | None
+    seconds: float
+    auroc: Mapping[str, float]
+
+    def pays(self, before: Trial) -> bool:
+        """Whether it is faster than the model as it is, and as good."""
+        as_good = all(self.auroc[name] >= value - LARGEST_LOSS for name, value in before.auroc.items())
+        return as_good and self.seconds < before.seconds
+
+
+def prepare(
+    model: str = "default",
+    adapter: str = "auto",
+    *,
+    types: Sequence[str] = TYPES,
+    n_threads: int = 0,
+    progress: bool = True,
+) -> tuple[Prepared | None, list[Trial]]:
+    """Make prepared forms of a model, measure them beside it, and keep the fastest that pays.
+
+    Args:
+        model: a registry id or ``default``.
+        adapter: as in the configuration.
+        types: the weight types to try; see :data:`TYPES`.
+        n_threads: processor threads to measure with; 0 for half of the processors.
+        progress: bars on stderr, where that is a terminal.
+
+    Returns:
+        What was kept, None where nothing pays; and everything that was measured, the model as it is first.
+
+    Raises:
+        ModelError: a file is missing, not the right one, or none that can be merged and requantized; or there is no
+            room on the disk.
+        ConfigError: a type is unknown, or the model is none of the registry.
+    """
+    if unknown := [name for name in types if name not in TYPES]:
+        raise ConfigError(f"unknown weight type {', '.join(unknown)}; known: {', '.join(TYPES)}")
+    source = resolve(model)
+    if source.entry is None or source.size is None:
+        raise ConfigError(f"{source.path} is not in the registry: add an entry for it first, see models/README.md")
+    beside = resolve_adapter(adapter, source)
+    verify(source)
+    if beside:
+        verify(beside)
+    prompt = load_prompt(beside.prompt if beside else source.prompt)
+    folder = prepared_folder(source).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(folder).free) < (needed := _FILES_PER_MODEL * source.size):
+            raise OSError(errno.ENOSPC, f"{free / 1e6:,.0f} MB are free and up to {needed / 1e6:,.0f} MB are needed")
+        with tempfile.TemporaryDirectory(prefix=".prepare-", dir=folder, ignore_cleanup_errors=True) as work:
+            made = _made(source, beside, types, Path(work), n_threads)
+            before, *trials = _measured(source, beside, made, prompt, n_threads, progress)
+            best = min((trial for trial in trials if trial.pays(before)), key=lambda trial: trial.seconds, default=None)
+            if best is None or best.type is None:
+                remove_prepared(source)
+                return None, [before, *trials]
+            record = _record(made[best.type], source, beside, best, before)
+            keep(made[best.type], source, record)
+            return record, [before, *trials]
+    except OSError as error:
+        raise ModelError(
+            f"cannot prepare {source.id} in {folder}: {error.strerror or error}; make room, or name another folder in "
+            "FLIP_EDGE_CACHE"
+        ) from error
+
+
+def _made(
+    model: ModelFile, adapter: AdapterFile | None, types: Sequence[str], work: Path, n_threads: int
+) -> dict[str, Path]:
+    from flip_edge.engine import requantize  # here, so that llama.cpp is loaded only where a model is
+
+    base = model.path
+    if adapter:
+        base = work / "merged.gguf"
+        merge(model.path, adapter.path, base)
+    made = {}
+    for kind in types:
+        made[kind] = work / f"{joined_id(model, adapter)}.{kind}.gguf"
+        requantize(base, made[kind], kind, n_threads=n_threads)
+    return made
+
+
+def _measured(
+    model: ModelFile,
+    adapter: AdapterFile | None,
+    made: Mapping[str, Path],
+    prompt: PromptFormat,
+    n_threads: int,
+    progress: bool,
+) -> list[Trial]:
+    """Every form on the same pairs, by turns, so that a busy machine slows all of them alike."""
+    from flip_edge.engine import Engine
+
+    config = Config()
+    pairs = [pair for pair in contrast_pairs() if pair.kind != SYNONYM][::_EVERY]
+    scores: dict[str | None, list[tuple[float, float]]] = {}
+    seconds: dict[str | None, list[float]] = {}
+    with ExitStack() as stack:
+        forms: dict[str | None, BackwardInference] = {}
+        for kind, path in ((None, model.path), *made.items()):
+            beside = adapter.path if adapter and kind is None else None
+            engine = stack.enter_context(Engine(path, adapter=beside, n_threads=n_threads))
+            forms[kind] = BackwardInference(engine, prompt, config.max_new_tokens, config.max_alternatives)
+        for pair in tqdm(pairs, desc="measuring", unit="pair", disable=None if progress else True):
+            for kind, form in forms.items():
+                for episode in pair.episodes():
+                    started = time.perf_counter()
+                    evidence = form.observe(episode)
+                    seconds.setdefault(kind, []).append(time.perf_counter() - started)
+                    gain = np.nan if evidence.gain is None else evidence.gain
+                    scores.setdefault(kind, []).append((gain, evidence.overlap.f1 if evidence.overlap else 0.0))
+    match = np.tile([True, False], len(pairs))
+    trials = []
+    for kind in forms:
+        gains, f1s = np.array(scores[kind]).T
+        figures = {"gain": auroc(gains, match), "f1": auroc(f1s, match)}
+        trials.append(Trial(kind, float(np.median(seconds[kind])), figures))
+    return trials
+
+
+def _record(file: Path, model: ModelFile, adapter: AdapterFile | None, best: Trial, before: Trial) -> Prepared:
+    return Prepared(
+        id=f"{joined_id(model, adapter)}@{best.type}",
+        file=file.name,
+        type=str(best.type),
+        size=file.stat().st_size,
+        sha256=sha256_of(file),
+        model_sha256=str(model.sha256),
+        adapter_sha256=adapter_sha256(adapter),
+        speed=round(before.seconds / best.seconds, 2),
+        auroc={name: round(value, 4) for name, value in best.auroc.items()},
+        auroc_before={name: round(value, 4) for name, value in before.auroc.items()},
+        made_on=today(),
+    )
+
+
+def merge(model: Path, adapter: Path, target: Path) -> None:
+    """Write a model with its adapter merged into its weights, matrices in float16.
+
+    Args:
+        model: a GGUF file of any weight type.
+        adapter: a LoRA adapter for it, as GGUF.
+        target: the file to write.
+
+    Raises:
+        ModelError: the extra ``prepare`` is not installed, or the adapter does not fit.
+    """
+    try:
+        import gguf
+    except ImportError:
+        raise ModelError("merging an adapter needs the extra `prepare`: pip install 'flip_edge[prepare]'") from None
+
+    source, added = gguf.GGUFReader(model), gguf.GGUFReader(adapter)
+    deltas = _deltas(added, gguf)
+    architecture = _value(source, gguf.Keys.General.ARCHITECTURE)
+    writer = gguf.GGUFWriter(target, architecture)
+    for field in source.fields.values():
+        # GGUF.* is the header itself, and the writer has the architecture already.
+        if field.name.startswith("GGUF.") or field.name == gguf.Keys.General.ARCHITECTURE:
+            continue
+        if field.name == gguf.Keys.General.FILE_TYPE:
+            writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+            continue
+        inner = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=inner)
+    for tensor in source.tensors:
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        if delta := deltas.pop(tensor.name, None):
+            first, second, scale = delta
+            if values.shape != (second.shape[0], first.shape[1]):
+                raise ModelError(f"adapter {adapter} does not fit {model}: {tensor.name} has the shape {values.shape}")
+            values = values + scale * (second @ first)
+        writer.add_tensor(tensor.name, values.astype(np.float16 if values.ndim > 1 else np.float32))
+    if deltas:
+        raise ModelError(f"adapter {adapter} does not fit {model}: it has no {', '.join(sorted(deltas)[:3])}")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+_Floats = npt.NDArray[np.float32]
+
+
+def _deltas(adapter: Any, gguf: Any) -> dict[str, tuple[_Floats, _Floats, float]]:
+    """By the matrix that they change: A, B and the scale of an adapter."""
+    alpha = float(_value(adapter, gguf.Keys.Adapter.LORA_ALPHA))
+    tensors = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in adapter.tensors}
+    found = {}
+    for name, first in tensors.items():
+        if name.endswith(".lora_a"):
+            own = name.removesuffix(".lora_a")
+            found[own] = (first, tensors[f"{own}.lora_b"], alpha / first.shape[0])
+    return found
+
+
+def _value(reader: Any, key: str) -> Any:
+    field = reader.get_field(key)
+    if field is None:
+        raise ModelError(f"a GGUF file does not say its {key}; it cannot be merged")
+    return field.contents()
