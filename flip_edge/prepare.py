@@ -37,6 +37,7 @@ LARGEST_LOSS = 0.01
 """A form whose AUROC is lower by more than this is not kept."""
 
 _EVERY = 7  # of the contrast set's pairs: enough to see a loss, few enough to take a minute
+_N_CTX = 1024  # tokens; enough for the examples of a prompt and a log of the contrast set
 _FILES_PER_MODEL = 10  # the merged file in half precision and every type, at the very most, in sizes of the model
 
 
@@ -152,7 +153,7 @@ def _measured(
         forms: dict[str | None, BackwardInference] = {}
         for kind, path in ((None, model.path), *made.items()):
             beside = adapter.path if adapter and kind is None else None
-            engine = stack.enter_context(Engine(path, adapter=beside, n_threads=n_threads))
+            engine = stack.enter_context(Engine(path, adapter=beside, n_ctx=_N_CTX, n_threads=n_threads))
             forms[kind] = BackwardInference(engine, prompt, config.max_new_tokens, config.max_alternatives)
         for pair in tqdm(pairs, desc="measuring", unit="pair", disable=None if progress else True):
             for kind, form in forms.items():

@@ -214,6 +214,7 @@ def test_the_calibration_that_ships_fits_the_default_model() -> None:
     from flip_edge.calibration import calibrations_dir
     from flip_edge.models import list_models
 
-    default = next(row.id for row in list_models() if row.default)
-    shipped = [load_calibration(path) for path in calibrations_dir().glob("*.yaml")]
-    assert default in {calibration.model_id for calibration in shipped}
+    default = next(row for row in list_models() if row.default)
+    assert default.adapter is not None
+    shipped = {load_calibration(path).model_id for path in calibrations_dir().glob("*.yaml")}
+    assert {default.id, f"{default.id}+{default.adapter.id}"} <= shipped

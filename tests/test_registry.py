@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,34 @@ def test_a_relative_path_starts_at_the_registry_file(tmp_path: Path) -> None:
     source = {"kind": "path", "path": "weights/tiny.gguf"}
     merged = load_registry(write(tmp_path / "own.yaml", entry(source=source)))
     assert merged["tiny"].source == registry.PathSource(str(tmp_path / "weights" / "tiny.gguf"))
+
+
+def adapter(**changes: Any) -> dict[str, Any]:
+    base = {"id": "robots", "description": "an adapter", "path": "adapters/robots.gguf", "size": 3}
+    return base | {"sha256": "ab" * 32, "licence": "MIT", "prompt": "log-command-bare"} | changes
+
+
+def test_an_adapter_lies_beside_the_registry_file(tmp_path: Path) -> None:
+    merged = load_registry(write(tmp_path / "own.yaml", entry(adapter=adapter())))
+    found = merged["tiny"].adapter
+    assert found is not None
+    assert (found.id, found.path) == ("robots", str(tmp_path / "adapters" / "robots.gguf"))
+    absolute = load_registry(write(tmp_path / "own.yaml", entry(adapter=adapter(path="/a/b.gguf"))))["tiny"].adapter
+    assert absolute is not None
+    assert absolute.path == "/a/b.gguf"
+
+
+def test_our_adapter_ships_and_is_small() -> None:
+    (model,) = [model for model in load_registry().values() if model.adapter]
+    assert model.default
+    assert model.adapter is not None
+    file = Path(model.adapter.path)
+    assert file.stat().st_size == model.adapter.size <= 20_000_000
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == model.adapter.sha256
+    card = file.with_suffix(".md").read_text(encoding="utf-8")
+    for part in ("Data", "Licence", "Recipe", "Figures", "Limits"):
+        assert f"## {part}" in card
+    load_prompt(model.adapter.prompt)
 
 
 def parts(**changes: Any) -> dict[str, Any]:

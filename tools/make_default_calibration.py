@@ -1,17 +1,23 @@
-"""Makes the calibration that comes with the default model.
+"""Makes the calibrations that come with the default model: with its adapter, and without.
 
     python -m training.prepare --data DATA -o rows.jsonl --limit 240 --seed 7
-    python tools/make_default_calibration.py rows.jsonl
+    python tools/make_default_calibration.py rows.jsonl --adapter none
 
 The rows are runs in many styles, each with mismatches that are known to be some; ``training/README.md`` says how they
 are made. Weights are fitted on one half of the groups, the threshold is set on the other half's successful runs.
+
+An adapter says too much of rows like those that it was trained on, and what it says would weigh too much for other
+robots. So its calibration is made from adapters that were trained in the same way on other sources and other styles
+than those of the rows; each file of rows is measured with its own::
+
+    python tools/make_default_calibration.py a.jsonl b.jsonl --measured-with without-a.gguf without-b.gguf
+
 What is measured is kept, so that an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -22,56 +28,57 @@ from tqdm import tqdm
 from flip_edge import Config, SelfCheck
 from flip_edge.calibrate import Sample, calibrate
 from flip_edge.calibration import FEATURES, calibrations_dir, save_calibration
-from flip_edge.episode import Episode
 from flip_edge.evaluate import ScoreCache, default_cache, key_of
 from flip_edge.methods import OurScores, code_fingerprint
+from flip_edge.models import joined_id, resolve, resolve_adapter
+from flip_edge.prompts import load_prompt, prompt_id
+from training.examples import read_lines
+from training.measure import episodes_of, group_of
 
 FALSE_ALARM_RATE = 0.05
-# The kinds of mismatch, in three groups that weigh alike: something else, the task unfinished, the task done wrong.
-ANOTHER = frozenset({"other_run", "search_only"})
-UNFINISHED = frozenset({"cut", "cut_before_last", "last_failed", "skipped", "reordered"})
 
 
-def episodes(path: Path) -> Iterator[tuple[Episode, str, str]]:
-    """Episodes, what they are (``success`` or a kind of mismatch), and their groups."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        yield Episode.of(row["command"], row["actions"]), "success", row["group"]
-        for negative in row["negatives"]:
-            command, actions = negative.get("command", row["command"]), negative.get("actions", row["actions"])
-            yield Episode.of(command, actions), negative["kind"], row["group"]
-
-
-def group_of(kind: str) -> str:
-    """The group that a kind of mismatch weighs in."""
-    return "another" if kind in ANOTHER else "unfinished" if kind in UNFINISHED else "wrong"
+def samples_of(path: Path, adapter: str, threads: int) -> Iterator[Sample]:
+    """What an adapter finds in every run of a file of rows, and what is known of it."""
+    rows = [row for _, row in read_lines(path)]
+    with SelfCheck(Config(rule="likelihood", adapter=adapter, n_threads=threads)) as check:
+        ours = OurScores(check)
+        with ScoreCache(default_cache(), f"{ours.id} {code_fingerprint(*ours.code)}") as cache:
+            for row in tqdm(rows, desc=path.name, unit="row"):
+                for episode, kind in episodes_of(row):
+                    known = cache.recall(key_of(episode.command, [episode]), partial(ours.measure, episode))
+                    gain, _, *values = known[0]
+                    found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
+                    yield Sample(found or None, gain, kind is None, row["group"], group_of(kind or ""))
 
 
 def main() -> None:
     """Make the calibration and write it to its place."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("rows", type=Path, help="what training.prepare wrote")
+    parser.add_argument("rows", type=Path, nargs="+", help="what training.prepare wrote")
+    parser.add_argument("--adapter", default="auto", help="what the calibration is for, as in the configuration")
+    parser.add_argument("--measured-with", nargs="+", metavar="ADAPTER", help="for each file (default: the adapter)")
     parser.add_argument("--threads", type=int, default=0)
     arguments = parser.parse_args()
-    samples: list[Sample] = []
-    with SelfCheck(Config(rule="likelihood", n_threads=arguments.threads)) as check:
-        ours = OurScores(check)
-        with ScoreCache(default_cache(), f"{ours.id} {code_fingerprint(*ours.code)}") as cache:
-            for episode, kind, group in tqdm(list(episodes(arguments.rows)), unit="check"):
-                known = cache.recall(key_of(episode.command, [episode]), partial(ours.measure, episode))
-                gain, _, *values = known[0]
-                found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
-                samples.append(Sample(found or None, gain, kind == "success", group, group_of(kind)))
-        good = sum(sample.matches for sample in samples)
-        made = calibrate(
-            samples,
-            id=f"{check.model_id}.{check.prompt_id.replace('/', '-')}",
-            model_id=check.model_id,
-            prompt_id=check.prompt_id,
-            false_alarm_rate=FALSE_ALARM_RATE,
-            base=None,
-            made_from=f"{good} runs in many styles and {len(samples) - good} mismatches (training.prepare)",
-        )
+    adapters = arguments.measured_with or [arguments.adapter] * len(arguments.rows)
+    samples = [
+        sample
+        for path, adapter in zip(arguments.rows, adapters, strict=True)
+        for sample in samples_of(path, adapter, arguments.threads)
+    ]
+    model = resolve()
+    adapter = resolve_adapter(arguments.adapter, model)
+    prompt = prompt_id(load_prompt(adapter.prompt if adapter else model.prompt))
+    good = sum(sample.matches for sample in samples)
+    made = calibrate(
+        samples,
+        id=f"{joined_id(model, adapter)}.{prompt.replace('/', '-')}",
+        model_id=joined_id(model, adapter),
+        prompt_id=prompt,
+        false_alarm_rate=FALSE_ALARM_RATE,
+        base=None,
+        made_from=f"{good} runs in many styles and {len(samples) - good} mismatches (training.prepare)",
+    )
     print(Counter(sample.kind for sample in samples if not sample.matches))
     path = calibrations_dir() / f"{made.id}.yaml"
     path.parent.mkdir(exist_ok=True)
