@@ -23,12 +23,13 @@ from flip_edge.errors import CalibrationError
 from flip_edge.prepared import id_unprepared
 from flip_edge.registry import data_dir
 
-FORMAT = 2  # another one whenever the features change their meaning: weights for others would weigh the wrong things
-_ENOUGH = 0.3  # share of the command's surprise beyond which more explained says little more
+FORMAT = 3  # another one whenever the features change their meaning: weights for others would weigh the wrong things
+_ENOUGH = 0.3  # share of the command's surprise beyond which more explained says little more to a bare model
 
 
 FEATURES = (
     "explained",
+    "explained_all",
     "found",
     "found_last",
     "handled",
@@ -45,7 +46,8 @@ def features(evidence: Evidence) -> dict[str, float] | None:
     """What the score is made of; each between about 0 and 1, higher for a better match. None without a likelihood.
 
     - ``explained``: share of the command's surprise that the log takes away, 1 - LL(command | log) / LL(command), as a
-      part of 0.3. More than that comes of words that command and log have in common, which ``found`` counts.
+      part of 0.3. Under a bare model more than that comes of words that command and log have in common.
+    - ``explained_all``: that share, as a part of 1: an adapter can tell a command that nearly follows from the log.
     - ``found``: share of what is asked for, in words, that the log mentions.
     - ``found_last``: the same for the last step.
     - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
@@ -53,16 +55,16 @@ def features(evidence: Evidence) -> dict[str, float] | None:
     - ``completed``: share of the acts asked for that were done, often enough and to the end.
     - ``consistent``: 0 where something was done the wrong way round, or against the command; else 1.
     - ``f1``: word F1 of the inferred instruction.
-    - ``contrast``: 1 where no command that differs in one thing is likelier; less by the share of the command's
-      surprise by which one is.
+    - ``contrast``: 1 where no command that differs in one thing is likelier; where one is, the command's share of the
+      probability of both, doubled.
     - ``no_failure``: 0 where the log reports a failure that was not made good; else 1.
     """
     explained, support, contrast, acts = evidence.explained, evidence.support, evidence.contrast, evidence.fulfilment
     if explained is None or support is None or contrast is None or acts is None:
         return None
-    surprise = sum(word.surprise for word in support.words) or 1.0
     values = (
         min(explained / _ENOUGH, 1.0),
+        max(0.0, explained),
         support.found,
         support.found_last,
         support.found if acts.handled is None else acts.handled,
@@ -70,7 +72,7 @@ def features(evidence: Evidence) -> dict[str, float] | None:
         acts.completed,
         0.0 if acts.contradictions else 1.0,
         evidence.overlap.f1 if evidence.overlap else 0.0,
-        1 + max(-1.0, min(0.0, contrast.margin / surprise)),
+        min(1.0, 2 / (1 + math.exp(min(50.0, -contrast.margin)))),
         0.0 if support.failures else 1.0,
     )
     return dict(zip(FEATURES, values, strict=True))

@@ -13,7 +13,7 @@ from flip_edge.decision import Decision, Outcome, decide, effective_rule
 from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError
 from flip_edge.models import AdapterFile, ModelFile, joined_id, resolve, resolve_adapter, verify
-from flip_edge.prepared import find_prepared, id_unprepared
+from flip_edge.prepared import find_prepared
 from flip_edge.prompts import DEFAULT_PROMPT, load_prompt, prompt_id
 from flip_edge.verdict import Verdict, verdict_of
 
@@ -52,7 +52,7 @@ class SelfCheck:
         assert engine
         self._engine = engine
         try:
-            self.calibration = find_calibration(config.calibration, id_unprepared(self.model_id), self.prompt_id)
+            self.calibration = find_calibration(config.calibration, self.model_id, self.prompt_id)
             self._backward = BackwardInference(self._engine, prompt, config.max_new_tokens, config.max_alternatives)
         except BaseException:
             self._engine.close()

@@ -40,6 +40,7 @@ class Word:
         found: whether the log mentions it.
         found_last: whether the last step mentions it.
         asked: whether it names something that the command wants, rather than a function word or what it rules out.
+        is_act: whether it is a verb whose act is looked for in the log, by whatever verb the log tells it.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Word:
     found: bool
     found_last: bool
     asked: bool = True
+    is_act: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Support:
     def found(self) -> float:
         """Share of what is asked for that the log mentions, in [0, 1]; 1 where nothing is asked for.
 
-        A word counts by the root of its surprise: more where it tells more, but no one word for all the others.
+        A word counts by the root of its surprise: more where it tells more, but no one word for all the others. Verbs
+        count where the command has nothing else: their acts may be told by other words, and are compared as acts.
         """
         return self._share([word.found for word in self.words])
 
@@ -76,7 +79,12 @@ class Support:
         return self._share([word.found_last for word in self.words])
 
     def _share(self, chosen: Sequence[bool]) -> float:
-        weights = [math.sqrt(max(word.surprise, _LEAST)) if word.asked else 0.0 for word in self.words]
+        things = [word.asked and not word.is_act for word in self.words]
+        counts = things if any(things) else [word.asked for word in self.words]
+        weights = [
+            math.sqrt(max(word.surprise, _LEAST)) if count else 0.0
+            for word, count in zip(self.words, counts, strict=True)
+        ]
         total = sum(weights)
         return sum(weight for weight, yes in zip(weights, chosen, strict=True) if yes) / total if total else 1.0
 
@@ -97,6 +105,10 @@ def support(
     command = "".join(pieces).lower()
     whole, last = Mentions(steps), Mentions(steps[-1:])
     unwanted = ruled_out(command)
+    acts = acts_of(command)
+    verbs = {word for act in acts if act.kinds for word in words_of(act.verb)} - {
+        word for act in acts for word in act.about
+    }
     ends = np.cumsum([len(piece) for piece in pieces])
     words = []
     for text, start, end in word_spans(command):
@@ -114,6 +126,7 @@ def support(
                 found=whole.hold(text),
                 found_last=last.hold(text),
                 asked=is_content(text) and text not in unwanted,
+                is_act=text in verbs,
             )
         )
     return Support(tuple(words), unrecovered_failures(steps, command))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from conftest import FakeEngine
 
 from flip_edge import Outcome, SelfCheck
 from flip_edge.calibrate import Sample, calibrate, fit_weights, observe
-from flip_edge.calibration import Calibration, load_calibration, save_calibration
+from flip_edge.calibration import Calibration, features, load_calibration, save_calibration
+from flip_edge.episode import Episode
 from flip_edge.errors import CalibrationError, ConfigError, InputError
 
 MakeCheck = Callable[..., SelfCheck]
@@ -56,6 +58,21 @@ def test_a_near_miss_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None
     assert verdict.outcome is Outcome.MISMATCH
     assert "'red mug' was commanded, 'blue mug' was done" in verdict.reason
     assert 'the steps imply "put the blue mug on the desk"' in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("ours", "rival", "contrast"),
+    [(-1.0, -2.0, 1.0), (-1.0, -1.0, 1.0), (-3.0, -3.0 + math.log(3) / 8, 0.5), (-9.0, -0.1, 0.0)],
+)
+def test_the_contrast_is_the_commands_share_of_the_probability(
+    make_check: MakeCheck, engine: FakeEngine, ours: float, rival: float, contrast: float
+) -> None:
+    rivals = {"put the blue mug on the desk": rival}  # eight tokens, with the line's end
+    engine.enqueue(COMMAND, given_log=ours, without_log=-10, rivals=rivals)
+    found = features(make_check().observe(Episode.of(COMMAND, ["put the blue mug on the desk"])))
+    assert found is not None
+    assert found["contrast"] == pytest.approx(contrast, abs=1e-6)
+    assert found["explained_all"] == pytest.approx(1 + ours / 10)
 
 
 def test_what_the_run_never_mentions_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None:

@@ -256,7 +256,8 @@ def test_what_does_not_pay_is_not_kept(home: Path, measured: Measured) -> None:
         (0.1, 0.9, 0.8, True),
         (0.1, 0.895, 0.85, True),
         (0.1, 0.88, 0.9, False),
-        (0.1, 0.95, 0.78, False),
+        (0.1, 0.95, 0.78, True),
+        (0.1, 0.95, 0.76, False),
         (0.4, 1, 1, False),
     ],
 )
