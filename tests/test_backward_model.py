@@ -75,11 +75,20 @@ def test_a_verdict_is_complete(real: SelfCheck, fresh: Verdict) -> None:
     assert fresh.f1 is not None
     assert fresh.inferred
     assert "\n" not in fresh.inferred
-    assert (fresh.model_id, fresh.prompt_id) == ("smollm2-135m-instruct-q4_1", "log-command/1")
-    assert fresh.tokens_reused > 200
+    assert (fresh.model_id, fresh.prompt_id) == ("smollm2-135m-instruct-q4_1+robot-logs-1", "log-command-bare/1")
     assert 0 < fresh.tokens_prefilled < 60
     assert 0 < fresh.tokens_generated <= 24
     assert 0 < real(*MUG).computed_s < 60
+
+
+@pytest.mark.model
+def test_without_the_adapter_examples_are_shown_and_reused(real: SelfCheck) -> None:
+    with SelfCheck(Config(adapter="none", n_threads=1)) as bare:
+        found = bare(*MUG)
+    assert (found.model_id, found.prompt_id) == ("smollm2-135m-instruct-q4_1", "log-command/1")
+    assert found.calibration_id == "smollm2-135m-instruct-q4_1.log-command-1"
+    assert found.outcome is Outcome.MATCH
+    assert found.tokens_reused > 200
 
 
 @pytest.mark.model

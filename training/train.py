@@ -69,12 +69,12 @@ class Options:
     limit: int | None = None
     epochs: float = 1.0
     steps: int | None = None
-    learning_rate: float = 2e-4
+    learning_rate: float = 1.5e-3
     batch_tokens: int = 1536
     negatives: int = 3
     beta: float = 4.0
     likelihood_weight: float = 0.5
-    prior: str = "frozen"
+    prior: str = "adapted"
     longest: int = 512
     rank: int = 16
     alpha: int = 32

@@ -177,7 +177,7 @@ def test_settings_that_do_not_fit_fail_configure(start_node: StartNode, connect:
         assert status.level == DiagnosticStatus.ERROR
         assert why in status.message
         assert why in node.log
-    operator.change_settings(prompt="log-command", n_ctx=2048)
+    operator.change_settings(prompt="auto", n_ctx=2048)
     assert operator.change("configure")
     assert operator.status().level == DiagnosticStatus.STALE
 
