@@ -88,7 +88,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _log.warning("another process is fetching a model into %s; waiting for it", folder)
+            _log.warning("another process is at work on the models in %s; waiting for it", folder)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

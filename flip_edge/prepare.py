@@ -10,8 +10,8 @@ import errno
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,18 @@ from flip_edge.backward import BackwardInference
 from flip_edge.calibration import today
 from flip_edge.config import Config
 from flip_edge.contrast_set import SYNONYM, contrast_pairs
+from flip_edge.downloads import exclusive
 from flip_edge.errors import ConfigError, ModelError
-from flip_edge.models import AdapterFile, ModelFile, joined_id, resolve, resolve_adapter, sha256_of, verify
+from flip_edge.models import (
+    AdapterFile,
+    ModelFile,
+    joined_id,
+    models_folder,
+    resolve,
+    resolve_adapter,
+    sha256_of,
+    verify,
+)
 from flip_edge.prepared import Prepared, adapter_sha256, keep, prepared_folder, remove_prepared
 from flip_edge.prompts import PromptFormat, load_prompt
 from flip_edge.statistics import auroc
@@ -38,6 +48,7 @@ LARGEST_LOSS = {"gain": 0.01, "f1": 0.03}
 its AUROC moves by 0.02 by itself."""
 
 _EVERY = 7  # of the contrast set's pairs: enough to see a loss, few enough to take a minute
+_WORK_PREFIX = ".prepare-"
 _N_CTX = 1024  # tokens; enough for the examples of a prompt and a log of the contrast set
 _FILES_PER_MODEL = 10  # the merged file in half precision and every type, at the very most, in sizes of the model
 
@@ -102,8 +113,8 @@ def prepare(
         folder.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(folder).free) < (needed := _FILES_PER_MODEL * source.size):
             raise OSError(errno.ENOSPC, f"{free / 1e6:,.0f} MB are free and up to {needed / 1e6:,.0f} MB are needed")
-        with tempfile.TemporaryDirectory(prefix=".prepare-", dir=folder, ignore_cleanup_errors=True) as work:
-            made = _made(source, beside, types, Path(work), n_threads)
+        with exclusive(models_folder()), _work_folder(folder) as work:
+            made = _made(source, beside, types, work, n_threads)
             before, *trials = _measured(source, beside, made, prompt, n_threads, progress)
             best = min((trial for trial in trials if trial.pays(before)), key=lambda trial: trial.seconds, default=None)
             if best is None or best.type is None:
@@ -117,6 +128,15 @@ def prepare(
             f"cannot prepare {source.id} in {folder}: {error.strerror or error}; make room, or name another folder in "
             "FLIP_EDGE_CACHE"
         ) from error
+
+
+@contextmanager
+def _work_folder(folder: Path) -> Iterator[Path]:
+    """A folder of its own in ``folder``; what a killed run left there goes with it. Only under the lock."""
+    for left in folder.glob(f"{_WORK_PREFIX}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=folder, ignore_cleanup_errors=True) as work:
+        yield Path(work)
 
 
 def _made(

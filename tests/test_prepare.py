@@ -218,6 +218,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
 
 def test_the_fastest_is_kept_and_used(home: Path, measured: Measured) -> None:
     measured(before=0.4, q4_0=0.1, q8_0=0.2)
+    left = home / "cache" / "models" / "tiny" / ".prepare-killed"  # by a run that was killed
+    left.mkdir(parents=True)
+    (left / "merged.gguf").write_bytes(b"GGUF")
     kept, trials = prepare.prepare("tiny")
     assert kept is not None
     assert [trial.type for trial in trials] == [None, "q4_0", "q8_0"]
