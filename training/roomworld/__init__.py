@@ -14,7 +14,7 @@ from training.plan import Task
 
 
 def make_tasks(seed: int) -> Iterator[Task]:
-    """Errands without end; about twelve a second on one core.
+    """Errands without end; about fourteen a second on one core.
 
     Raises:
         MissingSimulatorError: pyrobosim or the package flip_edge_demo is not installed.

@@ -16,8 +16,8 @@ from training.roomworld.layout import Layout
 from training.roomworld.robot import Arrangement, RoomRobot
 from training.roomworld.wishes import ACTIONS, CAPACITY, ORDERED, Manner, Planner, Wish, arranged, wanted
 
-TASKS_IN_A_BUILDING = 10
-"""To build one takes as long as an errand with its failures."""
+TASKS_IN_A_BUILDING = 20
+"""To build one and its roadmaps takes as long as some errands."""
 
 _LONGEST_ACTS = 24
 _FAILURES = 3

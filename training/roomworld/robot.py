@@ -66,6 +66,7 @@ class RoomRobot(DemoRobot):
         super().reset()
         self._world.max_object_sample_tries = _PLACEMENT_TRIES
         self._robot.set_path_executor(_Leaps())
+        self._keep_roads()
         # Made now: the kinds of things are the simulator's global state, which another world replaces.
         self._clutter = {
             name: Object(name=f"{name}_clutter", category=f"{kind}_clutter", inflation_radius=self._world.object_radius)
@@ -128,13 +129,26 @@ class RoomRobot(DemoRobot):
         for name, entity in (*doors.items(), *closable.items()):
             entity.set_open(name in arrangement.open)
             entity.is_locked = name in arrangement.locked
-        doors_open = frozenset(doors) & arrangement.open
-        # The roadmap costs as much as a whole run. The last run may have opened or closed doors itself.
-        if self._doors_open != doors_open:
+        if self._doors_open != (doors_open := frozenset(doors) & arrangement.open):
             self._world.update_polygons()
             self._robot.update_polygons()
             self._robot.reset_path_planner()
         self._doors_open = doors_open
+
+    def _keep_roads(self) -> None:
+        """Keeps the roadmap for every set of open doors: to make one costs more than a run, and each opening does."""
+        planner: Any = self._robot.path_planner
+        make = planner.reset
+        kept: dict[frozenset[str], Any] = {}
+
+        def reset() -> None:
+            doors_open = frozenset(hallway.name for hallway in self._world.hallways if hallway.is_open)
+            if doors_open not in kept:
+                make()
+                kept[doors_open] = planner.graph
+            planner.graph = kept[doors_open]
+
+        planner.reset = reset
 
     def _simulate(self, robot: Any, action: PlannedAction) -> tuple[str, str]:
         if action.type in ("open", "close"):
