@@ -14,14 +14,14 @@ from training.dressing import SLIPS
 from training.plan import Act, Result, Task, seeded
 from training.roomworld.layout import Layout
 from training.roomworld.robot import Arrangement, RoomRobot
-from training.roomworld.wishes import ACTIONS, CAPACITY, ORDERED, Manner, Planner, Wish, arranged, wanted
+from training.roomworld.wishes import CAPACITY, ORDERED, Manner, Planner, Wish, arranged, wanted
 
 TASKS_IN_A_BUILDING = 20
 """To build one and its roadmaps takes as long as some errands."""
 
 _LONGEST_ACTS = 24
 _FAILURES = 3
-_UNRELIABLE = 0.5
+_UNRELIABLE = 0.3
 _BY_CHANCE = "Simulated "  # how the simulator's messages begin when it only played dice
 _VERBS = {"navigate": "go", "pick": "pick", "place": "place", "open": "open", "close": "close", "detect": "find"}
 # The demo's words for what the simulator says, and what other robots would say.
@@ -191,10 +191,7 @@ def _other_wishes(
     if not others:
         return []
     chosen = draw.choice(others)
-    return [
-        replace(wish, source="", **{slot: chosen}) if getattr(wish, slot) == name else wish  # type: ignore[arg-type]
-        for wish in wishes
-    ]
+    return [replace(wish, source="", **{slot: chosen}) if getattr(wish, slot) == name else wish for wish in wishes]
 
 
 def _like(slot: str, name: str, layout: Layout, at: Arrangement, draw: random.Random) -> list[str]:
@@ -213,7 +210,8 @@ def _like(slot: str, name: str, layout: Layout, at: Arrangement, draw: random.Ra
 
 def _mishaps(layout: Layout, at: Arrangement, plan: Sequence[PlannedAction], draw: random.Random) -> list[Arrangement]:
     """The building with something about it that the plan does not reckon with."""
-    result = [replace(at, reliability=dict.fromkeys(ACTIONS, _UNRELIABLE))]
+    failing = draw.choice(sorted({action.type for action in plan} - {"detect"}))
+    result = [replace(at, reliability={**at.reliability, failing: _UNRELIABLE})]
     opened = {action.target for action in plan if action.type == "open" and action.target}
     entered = {layout.room_of(action.target) for action in plan if action.type == "navigate" and action.target}
     closed = {layout.doors[room] for room in entered if room} & at.open

@@ -166,8 +166,7 @@ class Planner:
 CAPACITY = {"wide_surface": 3, "closable_container": 2, "small_surface": 1, "open_container": 1}
 """How many things lie on or in a piece of furniture at first; there is room for one or two more."""
 
-ACTIONS = ("navigate", "pick", "place", "open", "close")
-"""The actions that may fail by chance."""
+_ACTIONS = ("navigate", "pick", "place", "open", "close")
 
 
 def arranged(layout: Layout, draw: random.Random) -> Arrangement:
@@ -186,7 +185,7 @@ def arranged(layout: Layout, draw: random.Random) -> Arrangement:
         objects=objects,
         open=frozenset([*doors_open, *containers_open]),
         start=draw.choice(starts),
-        reliability=dict.fromkeys(ACTIONS, 0.8) if unreliable else {},
+        reliability=dict.fromkeys(_ACTIONS, 0.8) if unreliable else {},
         seed=draw.randrange(2**31),
     )
 
