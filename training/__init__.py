@@ -2,5 +2,5 @@
 
 The way of one row, one module each::
 
-    readers, world, gridworld -> Task (plan.py) -> negatives -> styles, wording -> prepare
+    readers, world, gridworld, roomworld -> Task (plan.py) -> negatives -> styles, wording -> prepare
 """

@@ -43,7 +43,7 @@ _CELL = 0.5  # metres; a robot's log has no cells
 
 
 class MissingSimulatorError(FlipEdgeError):
-    """MiniGrid is not installed."""
+    """The simulator that acts the runs of a source is not installed."""
 
 
 @dataclass

@@ -10,7 +10,7 @@ import random
 from dataclasses import replace
 
 from training.lexicon import verb
-from training.plan import Act, Task
+from training.plan import Act, Result, Task
 
 
 def part_of_task(task: Task, draw: random.Random) -> Task | None:
@@ -43,6 +43,8 @@ def part_of_task(task: Task, draw: random.Random) -> Task | None:
 def _goal(task: Task, index: int, act: Act) -> Act | None:
     """What was reached with this act, in one act; None where more was done than can be said so."""
     before = task.acts[:index]
+    if act.result is Result.FAILED:
+        return None
     if act.verb == "go" and not any(other.verb != "go" for other in before):
         return Act("go", place=act.place)
     if not act.essential or not act.thing:

@@ -27,20 +27,32 @@ from flip_edge.contrast_set import contrast_pairs
 from flip_edge.datasets import read_runs
 from flip_edge.errors import FlipEdgeError, InputError
 from flip_edge.similarity import normalize
-from training import errands, gridworld
+from training import errands, gridworld, roomworld
 from training.dressing import Dressing, may_leave
 from training.negatives import Negative, Pool, in_peoples_words, make_negatives
 from training.parts import part_of_task
-from training.plan import Task, seeded
+from training.plan import Result, Task, seeded
 from training.readers import READERS
 from training.styles import FAMILIES, Style
 from training.wording import Wording
 
 PEOPLE = "people"
 STYLES = (PEOPLE, *FAMILIES)
-SOURCES: dict[str, float] = {"alfred": 0.38, "synthetic": 0.38, "gridworld": 0.12, "virtualhome": 0.09, "saycan": 0.03}
+SOURCES: dict[str, float] = {
+    "alfred": 0.35,
+    "synthetic": 0.35,
+    "gridworld": 0.12,
+    "virtualhome": 0.09,
+    "roomworld": 0.06,
+    "saycan": 0.03,
+}
 """Every source, with its share of the rows."""
 
+_MAKERS: dict[str, Callable[[int], Iterator[Task]]] = {
+    "synthetic": errands.make_tasks,
+    "gridworld": gridworld.make_tasks,
+    "roomworld": roomworld.make_tasks,
+}
 UNSEEN = ("alfred_dev.jsonl", "alfworld_runs_dev.jsonl")
 PARTS = ("all", "train", "test")
 _TEST_SHARE = 0.05
@@ -124,7 +136,8 @@ def rows(options: Options) -> Iterator[dict[str, Any]]:
 
     Raises:
         InputError: a file is missing or nothing is left to make rows of.
-        MissingSimulatorError: the source ``gridworld`` is wanted and MiniGrid is not installed.
+        MissingSimulatorError: a source is wanted whose simulator is not installed: MiniGrid of ``gridworld``,
+            pyrobosim of ``roomworld``.
     """
     for name in UNSEEN:
         if not (options.data / name).is_file():
@@ -169,8 +182,8 @@ def _tasks(source: str, options: Options, needed: int) -> list[Task]:
         return _at_most_per_command(tasks) if source == "virtualhome" else _with_parts(tasks, options.seed)
     # Groups are made and not found: every part has a seed of its own.
     seed = seeded(options.seed, options.part).randrange(2**31)
-    made = errands.make_tasks(seed) if source == "synthetic" else gridworld.make_tasks(seed)
-    # Missions take time to run; each gives two rows, in two styles.
+    made = _MAKERS[source](seed)
+    # What is acted takes time; each task gives two rows, in two styles.
     number = max(50, needed if source == "synthetic" else needed // 2 + 1)
     return _with_parts(itertools.islice(made, number), options.seed)
 
@@ -259,7 +272,8 @@ def make_row(task: Task, pool: Pool, options: Options, turn: int = 0) -> dict[st
     def actions_of(negative: Negative) -> tuple[str, ...] | None:
         if style is None:
             return in_peoples_words(negative, task)
-        if negative.kind == "last_failed" and not style.tells_results:
+        # Where no result is told, a run that ends with a failure reads like one that succeeds.
+        if negative.acts and negative.acts[-1].result is Result.FAILED and not style.tells_results:
             return None
         return style.render(dressing.dress(negative.acts, places)) if negative.acts else None
 

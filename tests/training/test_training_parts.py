@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.errands import make_task
 from training.negatives.others import _covered
 from training.parts import part_of_task
-from training.plan import Act, Task, Thing, seeded
+from training.plan import Act, Result, Task, Thing, seeded
 
 MUG, DESK, SINK, SHELF = Thing("mug"), Thing("desk"), Thing("sink"), Thing("shelf")
 ACTS = (
@@ -39,6 +41,14 @@ def test_parts() -> None:
     assert parts["clean"].acts == ACTS[:4]
     assert parts["clean"].steps == WHOLE.steps[:4]
     assert all(not part.commands and part.group == WHOLE.group for part in parts.values())
+
+
+def test_a_failed_act_reaches_nothing() -> None:
+    failed = replace(ACTS[0], result=Result.FAILED)
+    task = replace(WHOLE, acts=(failed, *ACTS), steps=())
+    parts = [part for seed in range(40) if (part := part_of_task(task, seeded(seed)))]
+    assert parts
+    assert all(part.acts[-1].result is Result.DONE for part in parts)
 
 
 def test_what_people_alone_have_named_has_no_parts() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 
 from training.errands import make_task
 from training.negatives import Pool
+from training.plan import Act, Result, Task, Thing
 from training.prepare import SOURCES, STYLES, Options, Unseen, main, make_row, part_of, rows
 
 CLEAN_PLAN = ["GotoLocation(desk)", "PickupObject({0})", "GotoLocation(sinkbasin)", "CleanObject({0})",
               "GotoLocation({1})", "PutObject({0}, {1})"]  # fmt: skip
 STEPS = ["Go to the desk.", "Take the {0}.", "Turn to the sink.", "Wash the {0}.", "Walk over.", "Put it in the {1}."]
-NO_BOT = tuple(source for source in SOURCES if source != "gridworld")
+NO_BOT = tuple(source for source in SOURCES if source not in ("gridworld", "roomworld"))
+HOLD_OUT_BOTS = ["--hold-out-source", "gridworld", "--hold-out-source", "roomworld"]
 
 
 def alfred(thing: str, place: str, trial: str) -> dict[str, Any]:
@@ -105,6 +108,17 @@ def test_where_the_command_says_from_where_the_log_does_too(data: Path) -> None:
                 assert "".join(filter(str.isalnum, source.words.lower())) in log
 
 
+@pytest.mark.parametrize(("style", "told"), [("environment", False), ("sentences", True)])
+def test_a_run_that_ends_with_a_failure_needs_a_log_that_tells_it(data: Path, style: str, told: bool) -> None:
+    goal = Act("place", thing=Thing("mug"), place=Thing("shelf"))
+    acts = (Act("go", place=Thing("shelf")), replace(goal, essential=True))
+    task = Task("synthetic", "1", "1", "place", acts, goal=(goal,),
+                failures=(("action_failed", (acts[0], replace(goal, result=Result.FAILED))),))  # fmt: skip
+    row = make_row(task, Pool([task]), Options(data=data, limit=1, styles=(style,), negatives=20))
+    assert row is not None
+    assert ("recorded_action_failed" in {negative["kind"] for negative in row["negatives"]}) == told
+
+
 def test_the_same_every_time_and_other_with_another_seed(data: Path) -> None:
     assert made(data, seed=4) == made(data, seed=4)
     assert made(data, seed=4) != made(data, seed=5)
@@ -137,7 +151,7 @@ def test_one_style_alone(data: Path, style: str) -> None:
 
 def test_held_out_from_the_command_line(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.jsonl"
-    arguments = ["--data", str(data), "-o", str(out), "--limit", "40", "--hold-out-source", "gridworld"]
+    arguments = ["--data", str(data), "-o", str(out), "--limit", "40", *HOLD_OUT_BOTS]
     assert main([*arguments, "--hold-out-source", "synthetic", "--hold-out-style", "json"]) == 0
     found = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert {row["source"] for row in found} == {"alfred", "virtualhome", "saycan"}
@@ -149,7 +163,7 @@ def test_held_out_from_the_command_line(data: Path, tmp_path: Path, capsys: pyte
 def test_an_error_leaves_no_file(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (data / "saycan_plans.jsonl").unlink()
     out = tmp_path / "out.jsonl"
-    assert main(["--data", str(data), "-o", str(out), "--hold-out-source", "gridworld"]) == 2
+    assert main(["--data", str(data), "-o", str(out), *HOLD_OUT_BOTS]) == 2
     assert "saycan_plans.jsonl is missing; --hold-out-source saycan leaves it out" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
