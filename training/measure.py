@@ -59,10 +59,12 @@ def group_of(kind: str) -> str:
     >>> group_of("cut"), group_of("wrong_object"), group_of("recorded_other_mission")
     ('unfinished', 'wrong', 'another')
     """
-    if kind in {"other_run", "search_only", "recorded_other_mission"}:
+    recorded = kind.startswith("recorded_")
+    what = kind.removeprefix("recorded_")
+    if what == "search_only" or what.startswith("other_"):
         return "another"
     unfinished = {"cut", "cut_before_last", "last_failed", "skipped", "reordered"}
-    return "unfinished" if kind in unfinished or kind.startswith("recorded_") else "wrong"
+    return "unfinished" if what in unfinished or (recorded and not what.startswith("wrong_")) else "wrong"
 
 
 def episodes_of(row: Any) -> Iterator[tuple[Episode, str | None]]:

@@ -77,7 +77,10 @@ def test_the_table_has_an_area_for_every_line() -> None:
         ("other_run", "another"),
         ("recorded_other_mission", "another"),
         ("skipped", "unfinished"),
+        ("recorded_other_task", "another"),
         ("recorded_partial", "unfinished"),
+        ("recorded_action_failed", "unfinished"),
+        ("recorded_wrong_place", "wrong"),
         ("wrong_role", "wrong"),
     ],
 )
