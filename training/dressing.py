@@ -78,6 +78,9 @@ class Dressing:
         first = next((index for index, act in enumerate(acts) if act.verb == "pick"), None)
         if first is None:
             return acts
+        # Before the robot comes to the right place: there it may open something or look around itself.
+        while first and acts[first - 1].verb in ("open", "find"):
+            first -= 1
         if first and acts[first - 1].verb == "go":
             first -= 1
         return [*acts[:first], *search(self.seed, self.search, places), *acts[first:]]

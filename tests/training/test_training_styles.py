@@ -175,6 +175,14 @@ def test_a_dressed_run_is_still_the_run(task: Task, seed: int, ways: str, search
     assert essential(told) == essential(task.acts)
 
 
+def test_a_robot_that_looked_elsewhere_comes_back_before_it_picks_up() -> None:
+    box, mug = Thing("box"), Thing("mug")
+    there = [Act("go", place=box), Act("open", thing=box), Act("find", mug, box), Act("pick", mug, source=box)]
+    told = Dressing(5, search=2).dress(there, [Thing("bench"), Thing("rack")])
+    assert len(told) > len(there)
+    assert list(told[-4:]) == there
+
+
 def test_a_search_comes_before_the_first_pick_in_a_run_and_in_its_cut() -> None:
     dressing = Dressing(5, search=2)
     places = [Thing("shelf"), Thing("drawer"), Thing("bed")]
