@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,10 @@ from flip_edge.engine import Generation
 from flip_edge.errors import CheckError, DownloadError
 from flip_edge.models import pull
 from flip_edge.prompts import Piece, Query
+
+# In the background of a shell Ctrl-C is ignored, and processes inherit that, so that none of them could be interrupted.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LAYERS, WIDTH, HEADS, KEY_HEADS, HIDDEN = 2, 64, 4, 2, 96  # of the tiny model
 

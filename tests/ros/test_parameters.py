@@ -104,7 +104,7 @@ def test_one_bad_value_does_not_take_the_others_down(robot: Client) -> None:
 
 def test_a_setting_of_the_model_is_refused_while_one_is_loaded(untouched: Client) -> None:
     changed = {"model": "other.gguf", "prompt": "flip", "max_new_tokens": 8, "n_ctx": 512, "n_threads": 1}
-    changed |= {"n_gpu_layers": 1, "max_alternatives": 1, "calibration": "other.yaml"}
+    changed |= {"n_gpu_layers": 1, "max_alternatives": 1, "calibration": "other.yaml", "adapter": "none"}
     assert set(changed) == set(Config.__struct_fields__) - LIVE
     for state in ("active", "inactive"):
         for (name, value), result in zip(changed.items(), untouched.set(**changed), strict=True):
