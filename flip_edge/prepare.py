@@ -31,6 +31,7 @@ from flip_edge.models import (
     ModelFile,
     joined_id,
     models_folder,
+    remove_leftovers,
     resolve,
     resolve_adapter,
     sha256_of,
@@ -133,8 +134,7 @@ def prepare(
 @contextmanager
 def _work_folder(folder: Path) -> Iterator[Path]:
     """A folder of its own in ``folder``; what a killed run left there goes with it. Only under the lock."""
-    for left in folder.glob(f"{_WORK_PREFIX}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    remove_leftovers(folder, _WORK_PREFIX)
     with tempfile.TemporaryDirectory(prefix=_WORK_PREFIX, dir=folder, ignore_cleanup_errors=True) as work:
         yield Path(work)
 

@@ -25,10 +25,9 @@ from flip_edge.calibration import Calibration, load_calibration
 from flip_edge.episode import Episode
 from flip_edge.errors import CheckError, FlipEdgeError, InputError
 from flip_edge.statistics import auroc
-from training.examples import completion_prompt, read_lines
+from training.examples import read_lines
 
 COLUMNS = ("F1", "likelihood", "gain", "score", "words found")
-BY = ("kind", "group", "style", "source")
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,15 @@ class Pair:
     def group(self) -> str:
         """Whether it is another task, an unfinished one or one done wrong."""
         return group_of(self.kind)
+
+
+BY: dict[str, Callable[[Pair], str]] = {
+    "kind": lambda pair: pair.kind,
+    "group": lambda pair: pair.group,
+    "style": lambda pair: f"{pair.style}, {pair.group}",
+    "source": lambda pair: f"{pair.source}, {pair.group}",
+}
+"""What the lines of the table may be, and how a pair's line is named."""
 
 
 def group_of(kind: str) -> str:
@@ -110,14 +118,8 @@ def _scores(check: SelfCheck, episode: Episode, calibration: Calibration | None)
 
 def table(pairs: Sequence[Pair], by: str) -> Iterator[str]:
     """Lines of text: kinds, groups, or groups of every style or source down; scores across."""
-    keys: dict[str, Callable[[Pair], str]] = {
-        "kind": lambda pair: pair.kind,
-        "group": lambda pair: pair.group,
-        "style": lambda pair: f"{pair.style}, {pair.group}",
-        "source": lambda pair: f"{pair.source}, {pair.group}",
-    }
     yield f"{'AUROC':<28}{'pairs':>6}" + "".join(f"{column:>13}" for column in COLUMNS)
-    key = keys[by]
+    key = BY[by]
     found: dict[str, list[Pair]] = {}
     for pair in pairs:
         found.setdefault(key(pair), []).append(pair)
@@ -148,8 +150,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = [row for _, row in read_lines(arguments.rows)][: arguments.limit]
         if not any(row["negatives"] for row in rows):
             raise InputError(f"{arguments.rows} has no negatives to measure on")
-        if arguments.prompt != "auto":
-            completion_prompt(arguments.prompt)
         # Not as a setting: to measure weights on another adapter than theirs is what leaving out is for.
         calibration = load_calibration(arguments.calibration) if arguments.calibration else None
         config = Config(

@@ -171,20 +171,13 @@ def test_nothing_has_a_name_of_the_demo() -> None:
     demo = {entity["name"].replace("_", " ") for kind in kinds for entity in world[kind]}
     assert len(demo) > 25
     for setting in settings().values():
-        furniture = [
-            name for room in setting.rooms.values() for kind in room.__struct_fields__ for name in getattr(room, kind)
-        ]
-        for name in (*setting.rooms, *furniture, *setting.things, *setting.coloured):
+        for name in named(setting):
             assert not any(confusable(name, other, people=False) for other in demo), name
 
 
 def test_no_name_of_a_building_stands_for_two_things() -> None:
     for setting in settings().values():
-        furniture = [
-            name for room in setting.rooms.values() for kind in room.__struct_fields__ for name in getattr(room, kind)
-        ]
-        everything = [*setting.rooms, *furniture, *setting.things, *setting.coloured]
-        for one, other in itertools.combinations(everything, 2):
+        for one, other in itertools.combinations(named(setting), 2):
             assert not confusable(one, other, people=False), (one, other)
 
 
