@@ -99,6 +99,22 @@ def fit_weights(
     return [float(weight) for weight in best[:-1]], float(best[-1])
 
 
+def score_weights(samples: Iterable[Sample]) -> tuple[dict[str, float], float]:
+    """The weights of the score, by feature, and its intercept, from labelled runs.
+
+    Raises:
+        CalibrationError: they are all of one class, or scipy is not installed.
+    """
+    complete = [(sample, sample.found) for sample in samples if sample.found is not None]
+    weights, intercept = fit_weights(
+        np.array([[found[name] for name in FEATURES] for _, found in complete]),
+        np.array([sample.matches for sample, _ in complete]),
+        [sample.kind for sample, _ in complete],
+        [_LEAST.get(name, 0.0) for name in FEATURES],
+    )
+    return dict(zip(FEATURES, weights, strict=True)), intercept
+
+
 def calibrate(
     samples: Sequence[Sample],
     *,
@@ -130,16 +146,8 @@ def calibrate(
         groups = sorted({sample.group for sample, _ in complete})
         random.Random(seed).shuffle(groups)
         fitted = set(groups[: len(groups) // 2])
-        learned = [(sample, found) for sample, found in complete if sample.group in fitted]
         held_out = [(sample, found) for sample, found in complete if sample.group not in fitted]
-        matrix = np.array([[found[name] for name in FEATURES] for _, found in learned])
-        fitted_weights, intercept = fit_weights(
-            matrix,
-            np.array([sample.matches for sample, _ in learned]),
-            [sample.kind for sample, _ in learned],
-            [_LEAST.get(name, 0.0) for name in FEATURES],
-        )
-        weights = dict(zip(FEATURES, fitted_weights, strict=True))
+        weights, intercept = score_weights([sample for sample, _ in complete if sample.group in fitted])
     draft = Calibration(
         id=id,
         model_id=model_id,

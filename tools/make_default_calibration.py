@@ -19,37 +19,16 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from flip_edge import Config, SelfCheck
-from flip_edge.calibrate import Sample, calibrate
-from flip_edge.calibration import FEATURES, calibrations_dir, save_calibration
-from flip_edge.evaluate import ScoreCache, default_cache, key_of
-from flip_edge.methods import OurScores, code_fingerprint
+from flip_edge.calibrate import calibrate
+from flip_edge.calibration import calibrations_dir, save_calibration
+from flip_edge.evaluate import default_cache
 from flip_edge.models import joined_id, resolve, resolve_adapter
 from flip_edge.prompts import load_prompt, prompt_id
-from training.examples import read_lines
-from training.measure import episodes_of, group_of
+from training.evidence import observed
 
 FALSE_ALARM_RATE = 0.05
-
-
-def samples_of(path: Path, adapter: str, threads: int) -> Iterator[Sample]:
-    """What an adapter finds in every run of a file of rows, and what is known of it."""
-    rows = [row for _, row in read_lines(path)]
-    with SelfCheck(Config(rule="likelihood", adapter=adapter, n_threads=threads)) as check:
-        ours = OurScores(check)
-        with ScoreCache(default_cache(), f"{ours.id} {code_fingerprint(*ours.code)}") as cache:
-            for row in tqdm(rows, desc=path.name, unit="row"):
-                for episode, kind in episodes_of(row):
-                    known = cache.recall(key_of(episode.command, [episode]), partial(ours.measure, episode))
-                    gain, _, *values = known[0]
-                    found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
-                    yield Sample(found or None, gain, kind is None, row["group"], group_of(kind or ""))
 
 
 def main() -> None:
@@ -62,9 +41,9 @@ def main() -> None:
     arguments = parser.parse_args()
     adapters = arguments.measured_with or [arguments.adapter] * len(arguments.rows)
     samples = [
-        sample
+        run.sample
         for path, adapter in zip(arguments.rows, adapters, strict=True)
-        for sample in samples_of(path, adapter, arguments.threads)
+        for run in observed(path, adapter, default_cache(), n_threads=arguments.threads)
     ]
     model = resolve()
     adapter = resolve_adapter(arguments.adapter, model)

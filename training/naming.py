@@ -52,6 +52,18 @@ class Naming:
         first = seeded(self.seed, "number", thing.words).randint(1, 4)
         return self.numbering.format(name=text, number=first + thing.instance)
 
+    def kind(self, thing: Thing) -> str:
+        """What it calls things of this kind, as commanders say it who think in its identifiers: without a number.
+
+        >>> Naming("joined", "{name} {number}").kind(Thing("alarm clock", ("heavy",), count=2))
+        'two heavy alarmclock'
+        """
+        if thing.proper:
+            return thing.words
+        text = in_case(thing.alias if self.aliases and thing.alias else thing.name, self.case)
+        count = [number_word(thing.count)] if thing.count > 1 else []
+        return " ".join([*count, *thing.attributes, text, *([thing.label] if thing.label else [])])
+
 
 def in_case(words: str, case: str) -> str:
     """The words written as an identifier.

@@ -67,8 +67,17 @@ _STYLE_WEIGHTS = {
     "json": 1,
     "telemetry": 1.5,
 }
-_PEOPLE_SHARE = {"alfred": 0.35, "virtualhome": 0.4, "saycan": 0.3}
+_PEOPLE_SHARE = {"alfred": 0.5, "virtualhome": 0.4, "saycan": 0.3}
 _PEOPLES_COMMANDS = {"alfred": 0.55, "gridworld": 0.35}
+_COMMANDED_IN_IDENTIFIERS = {
+    "environment": 0.65,
+    "terse": 0.15,
+    "skill_calls": 0.1,
+    "status_lines": 0.1,
+    "json": 0.1,
+    "telemetry": 0.1,
+}
+"""How often commands name things as the log does: by those who play text games, or write a robot's missions."""
 _PER_COMMAND = 40  # rows of household programs share few commands
 _LONGEST_LOG = 1600  # characters; a robot's prompt is not longer either
 _PARTS_SHARE = 0.2
@@ -262,9 +271,10 @@ def make_row(task: Task, pool: Pool, options: Options, turn: int = 0) -> dict[st
         dressing = replace(dressing, ways="full")
     if not may_leave(task.goal or task.acts[task.last_essential :]):
         dressing = replace(dressing, after=None)
-    wording = Wording(draw.randrange(2**31))
+    alike = style and draw.random() < _COMMANDED_IN_IDENTIFIERS.get(style.family, 0)
+    wording = Wording(draw.randrange(2**31), style.naming if style and alike else None)
     said = bool(task.commands) and (
-        not task.goal or style is None or draw.random() < _PEOPLES_COMMANDS.get(task.source, 1.0)
+        not task.goal or style is None or (not alike and draw.random() < _PEOPLES_COMMANDS.get(task.source, 1.0))
     )
     command = draw.choice(task.commands) if said else wording.render(task.goal, ordered=task.ordered)
     places = pool.places(task)

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from training.grammar import indefinite
 from training.lexicon import fill, fitting, verb
-from training.naming import USER, noun
+from training.naming import USER, Naming, noun
 from training.plan import Act, Thing, seeded
 from training.styles.slots import filled, things_in
 
+_DECORATED = 0.15
 _FRAMES = (
-    "{}", "{}", "{}", "{}", "{}", "{}", "{}",
     "please {}", "{} please", "can you {}?", "could you {}?", "I want you to {}", "I need you to {}", "robot, {}",
     "your task is to {}", "would you {}?", "the task: {}",
 )  # fmt: skip
@@ -25,9 +26,16 @@ _ORDERED = (" and then ", ", then ", " then ", ", and then ", ", after that ")
 
 @dataclass(frozen=True)
 class Wording:
-    """One commander's way to say a goal; everything follows from ``seed``."""
+    """One commander's way to say a goal.
+
+    Attributes:
+        seed: everything follows from it.
+        naming: how the robot writes identifiers, for a commander who does the same ("put a mug on coffeetable");
+            None for one who speaks in words.
+    """
 
     seed: int
+    naming: Naming | None = None
 
     def render(self, goal: Sequence[Act], *, ordered: bool = False) -> str:
         """The command.
@@ -41,7 +49,8 @@ class Wording:
         if parts is None:
             goal = merged(goal) if seeded(self.seed, "merge").random() < 0.5 else tuple(goal)
             parts = self._parts(goal, ordered=ordered)
-            frame = seeded(self.seed, "frame").choice(_FRAMES)
+            draw = seeded(self.seed, "frame")
+            frame = draw.choice(_FRAMES) if draw.random() < _DECORATED else "{}"
         return self._finished(frame.format(self._joined(parts, ordered=ordered)))
 
     def _parts(self, goal: Sequence[Act], *, ordered: bool) -> list[str]:
@@ -52,7 +61,7 @@ class Wording:
             act = group[0]
             slots = self._slots(act)
             if act.thing and act.thing.name in mentioned and slots["thing"].startswith(("a ", "an ", "some ")):
-                slots["thing"] = noun(act.thing, "the")
+                slots["thing"] = self._named(act.thing, "the")
             mentioned.update(thing.name for other in group for thing in other.things)
             for slot in ("thing", "place"):
                 if len({getattr(other, slot) for other in group}) > 1:
@@ -68,8 +77,10 @@ class Wording:
     def _phrase(self, act: Act, slots: Mapping[str, str]) -> str:
         entry = verb(act.verb)
         phrases = fitting((*entry.say, *entry.command), slots) or [act.verb]
-        rank = seeded(self.seed, "say", act.verb).random()
-        return fill(phrases[int(rank * len(phrases))], slots) or act.verb
+        # As people choose words: the lexicon begins with the usual ones, the second comes half as often as the first.
+        usual = [1 / rank for rank in range(1, len(phrases) + 1)]
+        phrase = seeded(self.seed, "say", act.verb).choices(phrases, usual)[0]
+        return fill(phrase, slots) or act.verb
 
     def _slots(self, act: Act) -> dict[str, str]:
         said = {name: self._noun(thing, name) for name, thing in things_in(act)}
@@ -83,11 +94,18 @@ class Wording:
         article = seeded(self.seed, "article", slot).choice(articles)
         if thing.count > 1 and article == "a":
             article = ""
-        return noun(thing, article)
+        return self._named(thing, article)
+
+    def _named(self, thing: Thing, article: str) -> str:
+        if self.naming is None:
+            return noun(thing, article)
+        name = self.naming.kind(thing)
+        plain = not article or thing.proper or thing.label
+        return name if plain else indefinite(name) if article == "a" else f"the {name}"
 
     def _wanted(self, goal: Sequence[Act]) -> list[str] | None:
         """The state that is wanted instead of the way there: "I need the mug on the table"."""
-        if seeded(self.seed, "wanted").random() > 0.1:
+        if seeded(self.seed, "wanted").random() > 0.06:
             return None
         if len(goal) != 1 or goal[0].verb not in ("place", "bring") or goal[0].negated or goal[0].source:
             return None

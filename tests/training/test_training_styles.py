@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from training.dressing import Dressing, may_leave
 from training.errands import KINDS, make_task
-from training.naming import USER, measured
+from training.naming import USER, Naming, measured
 from training.plan import Act, Quantity, Result, Task, Thing
 from training.styles import FAMILIES, Style
 from training.wording import Wording, merged
@@ -154,6 +154,24 @@ def test_numbers_of_a_command_can_be_words() -> None:
     commands = {Wording(seed).render(goal).lower() for seed in range(60)}
     assert any("three pictures" in command for command in commands)
     assert any("3 pictures" in command for command in commands)
+
+
+def test_a_command_can_be_in_the_words_of_the_log() -> None:
+    goal = (Act("place", thing=Thing("alarm clock", count=2), place=Thing("coffee table")),)
+    commands = [Wording(seed, Naming("joined", "{name} {number}")).render(goal).lower() for seed in range(50)]
+    assert all("two alarmclock" in command and "coffeetable" in command for command in commands)
+    assert any("the coffeetable" in command for command in commands)
+
+
+def test_most_commands_are_plain_and_begin_with_the_usual_verb() -> None:
+    goal = (Act("place", thing=Thing("mug"), place=Thing("table")),)
+    commands = [Wording(seed).render(goal).lower() for seed in range(300)]
+    plain = [
+        command for command in commands if command.split()[0] in ("put", "place", "set", "leave", "deposit", "lay")
+    ]
+    assert 0.7 < len(plain) / len(commands) < 0.95
+    usual = [command for command in plain if command.startswith("put")]
+    assert 0.3 < len(usual) / len(plain) < 0.7
 
 
 def test_a_change_of_state_may_become_an_attribute() -> None:

@@ -73,3 +73,17 @@ def test_nouns_and_numbers() -> None:
 def test_choices_are_the_same_everywhere() -> None:
     assert seeded(0, "a", 1).randrange(1000) == 773
     assert Act("go", place=Thing("table")).exchanged("table", Thing("desk")).place == Thing("desk")
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [
+        (Thing("coffee table"), "coffeetable"),
+        (Thing("alarm clock", ("red",), count=2), "two red alarmclock"),
+        (Thing("sink", alias="sink basin"), "sinkbasin"),
+        (Thing("room", label="12"), "room 12"),
+        (Thing("dock B", proper=True), "dock B"),
+    ],
+)
+def test_a_commander_can_name_things_as_the_robot_does_but_without_numbers(thing: Thing, said: str) -> None:
+    assert Naming("joined", "{name} {number}", seed=2, aliases=True).kind(thing) == said

@@ -116,6 +116,8 @@ class Style:
     @cached_property
     def naming(self) -> Naming:
         """How it writes identifiers."""
+        if self.family == "environment":
+            return machines.environment_naming(self)
         cases = ("words", "snake", "camel", "joined") if self.family == "terse" else CASES
         case = self.choice("case", cases)
         numbering = self.choice("numbering", NUMBERINGS) if self.chance("numbered", 0.6) else ""

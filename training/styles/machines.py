@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from training.lexicon import fill, fitting, unsaid, verb
 from training.naming import Naming, in_case
 from training.plan import Act, Result, seeded
-from training.styles.slots import slots_in
 
 if TYPE_CHECKING:
     from training.styles import Style
@@ -49,19 +48,28 @@ def terse_lines(style: Style, acts: Sequence[Act]) -> list[str]:
     return lines
 
 
+def _dialect(style: Style) -> str:
+    return style.choice("dialect", ("in/on", "in/on", "in or on", "move", "script"))
+
+
+def environment_naming(style: Style) -> Naming:
+    """How a text game writes things: "coffeetable 1", or ``coffee_table`` in a script."""
+    if _dialect(style) == "script":
+        return Naming("snake", "", style.seed)
+    numbering = style.choice("numbering", ("", "{name} {number}", "{name} {number}"))
+    case = style.choice("case", ("joined", "joined", "words"))
+    return Naming(case, numbering, style.seed, style.chance("aliases", 0.7))
+
+
 def environment_commands(style: Style, acts: Sequence[Act]) -> list[str]:
     """Commands of text games. They do not tell how an act ended."""
-    dialect = style.choice("dialect", ("in/on", "in/on", "in or on", "move", "script"))
-    numbering = style.choice("numbering", ("", "{name} {number}", "{name} {number}"))
-    naming = Naming(
-        style.choice("case", ("joined", "joined", "words")), numbering, style.seed, style.chance("aliases", 0.7)
-    )
+    dialect = _dialect(style)
     lines = []
     for act in acts:
         if dialect == "script":
             lines.append(_script_line(style, act))
             continue
-        slots = slots_in(act, naming.name, style.seed)
+        slots = style.named_slots(act)
         template = verb(act.verb).env
         if act.relation not in ("", "in", "on") or dialect == "in or on":
             template = template.replace("in/on {place}", "{at}")
@@ -74,12 +82,13 @@ def environment_commands(style: Style, acts: Sequence[Act]) -> list[str]:
 
 def _script_line(style: Style, act: Act) -> str:
     """Household scripts: ``[grab] <mug> (1)``."""
-    naming = Naming("snake", "", style.seed)
     name = in_case(_short_skill(style, act), "joined")
-    things = [f"<{naming.name(thing)}> ({thing.instance + 1})" for thing in (act.thing, act.source, act.place) if thing]
+    things = [
+        f"<{style.naming.name(thing)}> ({thing.instance + 1})" for thing in (act.thing, act.source, act.place) if thing
+    ]
     if act.relation and act.place:
         things.insert(-1, act.relation)
-    more = [text for slot, text in slots_in(act, naming.name, style.seed).items() if slot in ("side", "amount")]
+    more = [text for slot, text in style.named_slots(act).items() if slot in ("side", "amount")]
     name = name.upper() if style.chance("capitals", 0.5) else name
     return " ".join([f"[{name}]", *more, *things])
 
