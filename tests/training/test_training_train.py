@@ -19,16 +19,19 @@ pytest.importorskip("peft", reason="the extra [train] is not installed")
 pytest.importorskip("gguf", reason="the extra [train] is not installed")
 
 import torch
+from safetensors.numpy import load_file
 
 from flip_edge.engine import Engine
 from flip_edge.errors import ConfigError, InputError, ModelError
 from flip_edge.prompts import CompletionPrompt, Query, load_prompt
 from training import train as trainer
+from training.average import average
+from training.average import main as average_main
 from training.checkpoint import LOG_FILE, STATE_FILE
 from training.examples import Example, Tokenizer, Wrong, completion_prompt
 from training.export import export
 from training.export import main as export_main
-from training.model import Lora, Scorer, adapter_parameters, load_model, save_adapter
+from training.model import ADAPTER_FILE, Lora, Scorer, adapter_parameters, load_model, save_adapter
 from training.objectives import Objective
 from training.packing import Branching, Item
 from training.train import INTERRUPTED, Options, main, train
@@ -313,6 +316,33 @@ def test_a_second_stage_starts_from_the_first(options: Options, tmp_path: Path) 
         train(replace(second, rank=4), tmp_path / "three")
     with pytest.raises(InputError, match=r"no-run"):
         train(replace(second, start=tmp_path / "no-run"), tmp_path / "four")
+
+
+def test_the_mean_of_two_second_stages(options: Options, tmp_path: Path) -> None:
+    train(options, tmp_path / "one")
+    second = replace(options, start=tmp_path / "one", steps=2)
+    for name, seed in (("two", 1), ("three", 2)):
+        train(replace(second, seed=seed), tmp_path / name)
+    assert average_main([str(tmp_path / "two"), str(tmp_path / "three"), "-o", str(tmp_path / "mean")]) == 0
+    two, three, mean = (load_file(tmp_path / name / ADAPTER_FILE) for name in ("two", "three", "mean"))
+    assert any(not np.array_equal(two[name], three[name]) for name in two)
+    for name in two:
+        np.testing.assert_allclose(mean[name], (two[name] + three[name]) / 2, rtol=1e-6)
+    assert export(tmp_path / "mean", tmp_path / "mean.gguf") > 0
+    with Engine(Path(options.model), n_ctx=256, n_threads=1, adapter=tmp_path / "mean.gguf"):
+        pass
+    train(replace(options, start=tmp_path / "mean", steps=1), tmp_path / "four")
+
+
+def test_what_has_no_mean(options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(replace(options, steps=1), tmp_path / "one")
+    train(replace(options, steps=1, rank=4), tmp_path / "small")
+    for other, reason in (("small", "differs from .*one in rank"), ("none", "no adapter in .*none")):
+        with pytest.raises(InputError, match=reason):
+            average([tmp_path / "one", tmp_path / other], tmp_path / "mean")
+    assert average_main([str(tmp_path / "one"), str(tmp_path / "none"), "-o", str(tmp_path / "mean")]) == 2
+    assert "give the folder of a training run" in capsys.readouterr().err
+    assert not (tmp_path / "mean").exists()
 
 
 def test_the_command_line(

@@ -1,0 +1,76 @@
+"""The mean of trained adapters: ``python -m training.average RUN RUN ... -o DIR``.
+
+Runs that began at the same adapter, such as two second stages of one first stage, end in the same valley, and between
+them it is lower: Wortsman et al., "Model soups", arXiv 2203.05482. Adapters of different beginnings do not mix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from flip_edge.errors import FlipEdgeError, InputError
+from training.checkpoint import OPTIONS_FILE, sha256
+from training.model import ADAPTER_FILE
+
+_CONFIG_FILE = "adapter_config.json"
+_SHAPE = ("rank", "alpha", "model_sha256", "prompt")
+
+
+def average(runs: Sequence[Path], folder: Path) -> None:
+    """Write the mean of the adapters of training runs, as the folder of a run that can be exported or started from.
+
+    Args:
+        runs: folders of training runs.
+        folder: for the mean.
+
+    Raises:
+        InputError: a run has no adapter, or they are of different shapes, models or prompts.
+    """
+    adapters, options = zip(*map(_read, runs), strict=True)
+    for run, other in zip(runs, options, strict=True):
+        if different := [name for name in _SHAPE if other.get(name) != options[0].get(name)]:
+            raise InputError(f"{run} differs from {runs[0]} in {', '.join(different)}; there is no mean of them")
+    mean = {name: np.mean([adapter[name] for adapter in adapters], axis=0) for name in adapters[0]}
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(runs[0] / _CONFIG_FILE, folder / _CONFIG_FILE)
+    kept = {name: options[0].get(name) for name in ("model", *_SHAPE)}
+    kept["mean_of"] = [sha256(run / ADAPTER_FILE) for run in runs]
+    (folder / OPTIONS_FILE).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    save_file(mean, folder / ADAPTER_FILE)
+
+
+def _read(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    try:
+        return load_file(run / ADAPTER_FILE), json.loads((run / OPTIONS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"no adapter in {run}: {error}; give the folder of a training run") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.average", description="Write the mean of adapters that began alike."
+    )
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the folder of a training run")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for the mean")
+    arguments = parser.parse_args(argv)
+    try:
+        average(arguments.runs, arguments.output)
+    except (FlipEdgeError, OSError) as error:
+        print(f"python -m training.average: error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps({"adapter": str(arguments.output)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
