@@ -31,9 +31,10 @@ class InferenceEngine(Protocol):
     """What backward inference asks of an engine; :class:`flip_edge.engine.Engine` is the real one."""
 
     @property
-    def prefix_tokens(self) -> int: ...  # noqa: D102 - see Engine
+    def reused_tokens(self) -> int: ...  # noqa: D102 - see Engine
     def chat(self, messages: Sequence[tuple[str, str]]) -> str: ...  # noqa: D102
     def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None: ...  # noqa: D102
+    def read_ahead(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
     def read(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation: ...  # noqa: D102
     def log_likelihoods(self, queries: Sequence[Query]) -> list[npt.NDArray[np.float64]]: ...  # noqa: D102
@@ -155,11 +156,26 @@ class BackwardInference:
             evidence = replace(evidence, failure=str(error))
         return evidence
 
+    def read_ahead(self, steps: Sequence[str], deadline_s: float | None = None) -> int:
+        """Read what is known of a run that goes on, so that its check need only read the rest.
+
+        What cannot be read ahead is left to the check, which says why. Returns the number of tokens read.
+        """
+        if not self._primed:
+            return 0
+        try:
+            with self._engine.deadline(deadline_s):
+                log = self.prompt.log_so_far(steps)
+                return self._engine.read_ahead(log) if log else 0
+        except CheckError as error:
+            self._primed = self._primed and type(error) is not CheckError
+            return 0
+
     def _read(self, episode: Episode) -> Evidence:
         prefilled = self._engine.read(self.prompt.log(episode.steps, self._engine.chat))
         return Evidence(
             fulfilment=fulfilment(episode.command, episode.steps),
-            tokens_reused=self._engine.prefix_tokens,
+            tokens_reused=self._engine.reused_tokens,
             tokens_prefilled=prefilled,
         )
 

@@ -33,9 +33,10 @@ from flip_edge.errors import CheckError, ConfigError, ContextOverflowError, Mode
 from flip_edge.prompts import Piece, Query
 from flip_edge.stopping import StopSwitch
 
-# Sequences: the fixed prefix, the prefix without a log, this run's log, and from there on scratch.
-_PREFIX, _BLANK, _LOG, _WORK = 0, 1, 2, 3
-_PARALLEL = 16  # answers weighed in one batch
+# Sequences: the fixed prefix, the prefix without a log, the log of a run that goes on, the log of the run that is
+# checked, and from there on scratch.
+_PREFIX, _BLANK, _AHEAD, _LOG, _WORK = 0, 1, 2, 3, 4
+_PARALLEL = 32  # answers weighed in one batch
 _SEQUENCES = _WORK + _PARALLEL
 _BATCH = 512
 _LONGEST_TOKEN = 64  # characters; a text with more of them than this for every token of the context cannot fit
@@ -166,6 +167,9 @@ class Engine:
         self._open_batch()
         self._length = [0] * _SEQUENCES
         self._rows: dict[int, _Row] = {}
+        self._ahead: list[int] = []  # tokens of the log that were decoded ahead
+        self._read_ahead = 0  # how many of them the log that was read began with
+        self._greedy: list[int] = []  # how the log goes on most likely, as far as weighing has shown
         self._switch = StopSwitch()
         llama_cpp.llama_set_abort_callback(self._ctx, _STRLEN, self._switch.address)
 
@@ -310,35 +314,75 @@ class Engine:
         llama_cpp.llama_memory_clear(self._memory, True)
         self._length = [0] * _SEQUENCES
         self._rows.clear()
+        self._ahead, self._read_ahead, self._greedy = [], 0, []
         self._extend(_PREFIX, self.tokenize(prefix, start=True))
         self._fork(_PREFIX, _BLANK)
         if no_log:
             self._extend(_BLANK, self.tokenize(no_log))
 
-    def read(self, log: Sequence[Piece]) -> int:
-        """Decode a run's log after the prefix, in place of the log before it. Returns its number of tokens."""
+    def read_ahead(self, log: Sequence[Piece]) -> int:
+        """Decode the beginning of a log whose end is not known yet, so that :meth:`read` need not.
+
+        One log is kept like that, until another is read; one that goes on costs what is new. Returns the number of
+        tokens decoded.
+        """
         self._drop(_LOG)
         self._refuse_flood(log)
         tokens = self.tokenize(log)
-        self._fork(_PREFIX, _LOG)
-        self._extend(_LOG, tokens)
-        return len(tokens)
+        if not self._ahead or tokens[: len(self._ahead)] != self._ahead:
+            self._forget_ahead()
+            self._fork(_PREFIX, _AHEAD)
+        new = tokens[len(self._ahead) :]
+        try:
+            self._extend(_AHEAD, new, keep_row=False)
+        except CheckError:
+            self._forget_ahead()
+            raise
+        self._ahead = tokens
+        return len(new)
+
+    def read(self, log: Sequence[Piece]) -> int:
+        """Decode a run's log after the prefix, in place of the log before it. Returns the number of tokens decoded."""
+        self._drop(_LOG)
+        self._greedy, self._read_ahead = [], 0
+        self._refuse_flood(log)
+        tokens = self.tokenize(log)
+        if len(self._ahead) < len(tokens) and tokens[: len(self._ahead)] == self._ahead:
+            self._read_ahead = len(self._ahead)
+        else:
+            # It would stand where this log belongs, and llama.cpp rounds by the place in memory.
+            self._forget_ahead()
+        self._fork(_AHEAD if self._read_ahead else _PREFIX, _LOG)
+        self._extend(_LOG, tokens[self._read_ahead :])
+        return len(tokens) - self._read_ahead
 
     @property
-    def prefix_tokens(self) -> int:
-        """Tokens of the shared prefix: what every check reuses."""
-        return self._length[_PREFIX]
+    def reused_tokens(self) -> int:
+        """Tokens that the last log did not need decoded: the shared prefix, and what was read ahead."""
+        return self._length[_PREFIX] + self._read_ahead
 
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation:
-        """Continue the log greedily up to ``stop``, the model's end of text, or ``max_tokens``."""
+        """Continue the log greedily up to ``stop``, the model's end of text, or ``max_tokens``.
+
+        As far as answers that were weighed after this log go the same way, nothing is decoded again.
+        """
         row = self._row(_LOG)
         self._require(max_tokens)
         self._fork(_LOG, _WORK)
         end = stop.encode() if stop else None
-        text, count, finished = b"", 0, False
+        text, finished = b"", False
+        chosen: list[int] = []
+        decoded = 0
         try:
-            for count in range(1, max_tokens + 1):
-                token = int(np.argmax(row.logits))
+            while len(chosen) < max_tokens:
+                if len(chosen) < len(self._greedy):
+                    token = self._greedy[len(chosen)]
+                else:
+                    if len(chosen) > decoded:
+                        self._extend(_WORK, chosen[decoded:])
+                        row, decoded = self._row(_WORK), len(chosen)
+                    token = int(np.argmax(row.logits))
+                chosen.append(token)
                 if llama_cpp.llama_vocab_is_eog(self._vocab, token):
                     finished = True
                     break
@@ -346,12 +390,9 @@ class Engine:
                 if end and end in text:
                     text, finished = text[: text.index(end)], True
                     break
-                if count < max_tokens:
-                    self._extend(_WORK, [token])
-                    row = self._row(_WORK)
         finally:
             self._drop(_WORK)
-        return Generation(text.decode("utf-8", "replace"), count, finished)
+        return Generation(text.decode("utf-8", "replace"), len(chosen), finished)
 
     def log_likelihoods(self, queries: Sequence[Query]) -> list[npt.NDArray[np.float64]]:
         """Natural log-probabilities of each answer's tokens, all answers decoded together after the log they share."""
@@ -380,6 +421,9 @@ class Engine:
         values: dict[tuple[_Beginning, int], float] = {}
 
         def take(beginning: _Beginning, row: _Row) -> None:
+            base, begun = beginning
+            if base == _LOG and list(begun) == self._greedy:
+                self._greedy.append(int(np.argmax(row.logits)))
             for token in following[beginning]:
                 values[beginning, token] = self._log_probability(row, token)
 
@@ -437,13 +481,17 @@ class Engine:
         self._length[sequence] = 0
         self._rows.pop(sequence, None)
 
-    def _extend(self, sequence: int, tokens: Sequence[int]) -> None:
+    def _forget_ahead(self) -> None:
+        self._drop(_AHEAD)
+        self._ahead = []
+
+    def _extend(self, sequence: int, tokens: Sequence[int], *, keep_row: bool = True) -> None:
         """Append tokens to a sequence and keep the logits after the last one. A failure drops the sequence."""
         try:
             self._require(len(tokens))
             for start in range(0, len(tokens), self._capacity):
                 chunk = tokens[start : start + self._capacity]
-                last = start + len(chunk) == len(tokens)
+                last = keep_row and start + len(chunk) == len(tokens)
                 position = self._length[sequence]
                 self._decode(
                     [
@@ -452,7 +500,7 @@ class Engine:
                     ]
                 )
                 self._length[sequence] += len(chunk)
-            if tokens:
+            if tokens and keep_row:
                 self._rows[sequence] = self._logits(len(chunk) - 1, copy=True)
         except CheckError:
             self._drop(sequence)
@@ -469,14 +517,17 @@ class Engine:
 
     def _require(self, tokens: int) -> None:
         """Raise when ``tokens`` more do not fit beside what the sequences hold (they share their common parts)."""
-        prefix = self._length[_PREFIX]
-        used = prefix + sum(max(0, length - prefix) for length in self._length[_BLANK:_WORK])
-        used += max(0, self._length[_WORK] - self._length[_LOG])  # what generation has added to the log
-        if used + tokens > self.n_ctx:
+        if (needed := self._used() + tokens) > self.n_ctx:
             raise ContextOverflowError(
-                f"context overflow: the check needs {used + tokens} tokens, the context holds {self.n_ctx}; "
+                f"context overflow: the check needs {needed} tokens, the context holds {self.n_ctx}; "
                 "raise n_ctx or describe the run in fewer steps"
             )
+
+    def _used(self) -> int:
+        prefix = self._length[_PREFIX]
+        used = prefix + sum(max(0, length - prefix) for length in self._length[_BLANK:_WORK])
+        used -= min(self._read_ahead, len(self._ahead)) if self._length[_LOG] else 0
+        return used + max(0, self._length[_WORK] - self._length[_LOG])  # what generation has added to the log
 
     def _decode(self, entries: Sequence[_Entry]) -> None:
         """Decode at most one batch of entries."""

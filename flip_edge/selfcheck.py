@@ -127,6 +127,18 @@ class SelfCheck:
             return Evidence(failure=problem)
         return self._backward.observe(episode, self._config.deadline_s or None)
 
+    def read_ahead(self, episode: Episode) -> int:
+        """Read the steps of a run that goes on while it goes on, so that little is left to do at its end.
+
+        The verdict of the whole run is the same without. One run is kept like that: the last one that was read.
+
+        Returns:
+            How many tokens were read; 0 also where the run cannot be judged.
+        """
+        if not episode.steps or episode.problem():
+            return 0
+        return self._backward.read_ahead(episode.steps, self._config.deadline_s or None)
+
     def unknown(self, episode: Episode, reason: str, *, waited_s: float = 0.0) -> Verdict:
         """The verdict of a run that never reached the model, for example because the queue overflowed."""
         return self._verdict(episode, Decision(Outcome.UNKNOWN, reason, self.rule), Evidence(), waited_s, 0.0)

@@ -43,13 +43,14 @@ class FakeEngine:
     answers: deque[Answer] = field(default_factory=deque)
     prefix: list[Piece] = field(default_factory=list)
     logs: list[list[Piece]] = field(default_factory=list)
+    ahead: list[list[Piece]] = field(default_factory=list)
     weighed: list[list[str]] = field(default_factory=list)
     deadlines: list[float | None] = field(default_factory=list)
     primed: int = 0
     closed: bool = False
     interrupted: bool = False
     block: threading.Event | None = None
-    prefix_tokens: int = 100
+    reused_tokens: int = 100
 
     def enqueue(
         self,
@@ -69,6 +70,10 @@ class FakeEngine:
     def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None:
         self.prefix = list(prefix)
         self.primed += 1
+
+    def read_ahead(self, log: Sequence[Piece]) -> int:
+        self.ahead.append(list(log))
+        return 1
 
     def read(self, log: Sequence[Piece]) -> int:
         if self.block:

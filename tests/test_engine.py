@@ -313,6 +313,93 @@ def test_chat_renders_the_models_own_template(real: Engine, reference: Reference
 # --- the same again
 
 
+# --- reading ahead
+
+
+def so_far(log: Sequence[Piece], lines: int) -> list[Piece]:
+    return list(log[: lines + 1])
+
+
+def test_a_log_that_was_read_ahead_says_what_it_says_all_at_once(real: Engine, fresh: Reading) -> None:
+    for lines in range(1, len(MUG) - 1):
+        assert real.read_ahead(so_far(MUG, lines)) > 0
+    ahead = reading(real)
+    assert ahead.tokens == len(real.tokenize(MUG[-1:]))
+    assert real.reused_tokens == len(real.tokenize(PREFIX)) + fresh.tokens - ahead.tokens
+    np.testing.assert_allclose(ahead.given_log, fresh.given_log, atol=ROUNDING)
+    assert np.mean(ahead.given_log) == pytest.approx(np.mean(fresh.given_log), abs=MEAN_ROUNDING)
+    assert ahead.generation.text == fresh.generation.text
+
+
+def test_what_is_known_already_is_not_read_again(real: Engine) -> None:
+    first = real.read_ahead(so_far(MUG, 1))
+    assert real.read_ahead(so_far(MUG, 1)) == 0
+    assert real.read_ahead(so_far(MUG, 2)) == len(real.tokenize(MUG[2:3]))
+    assert first == len(real.tokenize(MUG[:2]))
+
+
+def test_another_run_is_not_taken_for_the_one_that_was_read_ahead(real: Engine, fresh: Reading) -> None:
+    real.read_ahead(so_far(TRASH, 1))
+    assert reading(real) == fresh
+    real.read_ahead([*so_far(MUG, 1), Piece("- dropped the mug\n")])
+    assert reading(real) == fresh
+
+
+def test_a_check_between_two_steps_of_another_run_changes_neither(real: Engine, fresh: Reading) -> None:
+    other = reading(real, TRASH, " take out the trash\n")
+    real.read_ahead(so_far(MUG, 1))
+    assert reading(real, TRASH, " take out the trash\n") == other
+    assert real.read_ahead(so_far(MUG, 2)) == len(real.tokenize(MUG[:3]))
+    assert reading(real).generation.text == fresh.generation.text
+
+
+def test_what_was_read_ahead_gives_way_to_a_check_that_needs_its_room(model_path: Path) -> None:
+    with Engine(model_path, n_ctx=256, n_threads=1) as engine:
+        engine.prime(PREFIX, NO_LOG)
+        alone = reading(engine, waypoints(8))
+        engine.read_ahead([Piece("- waited at the gate for a while\n") for _ in range(12)])
+        assert reading(engine, waypoints(8)) == alone
+        engine.read_ahead(waypoints(3)[:-1])
+        with pytest.raises(ContextOverflowError):
+            engine.read_ahead(waypoints(60))
+        assert reading(engine, waypoints(8)) == alone
+
+
+def test_a_deadline_while_reading_ahead_harms_nothing(real: Engine, fresh: Reading) -> None:
+    real.read_ahead(so_far(MUG, 1))
+    with pytest.raises(DeadlineError), real.deadline(0.05):
+        real.read_ahead([*so_far(MUG, 1), *waypoints(60)])
+    assert reading(real) == fresh
+
+
+def test_another_prefix_forgets_what_was_read_ahead(model_path: Path) -> None:
+    with Engine(model_path, n_ctx=N_CTX, n_threads=1) as engine:
+        engine.prime(PREFIX, NO_LOG)
+        engine.read_ahead(so_far(MUG, 2))
+        engine.prime([Piece("Robot log:\n- waited\nCommand: wait\n\n")], NO_LOG)
+        assert engine.read(MUG) == len(engine.tokenize(MUG))
+
+
+def test_writing_what_was_weighed_already_costs_nothing(real: Engine, fresh: Reading) -> None:
+    """Of the instruction that it would write anyway, every token was decoded when it was weighed."""
+    written = fresh.generation.text + "\n"
+    real.read(MUG)
+    real.log_likelihoods([Query(" put the mug in the sink\n"), Query(written)])
+    decoded: list[int] = []
+    decode = real._decode
+    real._decode = lambda entries: (decoded.append(len(entries)), decode(entries))[1]  # type: ignore[method-assign]
+    try:
+        assert real.generate(12) == fresh.generation
+    finally:
+        del real._decode  # type: ignore[method-assign]
+    assert sum(decoded) <= 1  # where the line break is not a token of its own, one is left
+
+
+def test_what_was_weighed_after_another_log_is_not_written(real: Engine, fresh: Reading) -> None:
+    reading(real, TRASH, " take out the trash\n")
+    assert reading(real) == fresh
+
+
 def test_reading_the_same_log_again_is_bit_identical(real: Engine, fresh: Reading) -> None:
     assert reading(real) == fresh
     for other in (TRASH, waypoints(30), [Piece("x")]):
@@ -333,7 +420,7 @@ def test_another_prefix_and_back_is_bit_identical(model_path: Path, fresh: Readi
         engine.prime([Piece("A story.\n")], [Piece("It begins:")])
         other = reading(engine)
         engine.prime(PREFIX, NO_LOG)
-        assert engine.prefix_tokens == len(engine.tokenize(PREFIX))
+        assert engine.reused_tokens == len(engine.tokenize(PREFIX))
         assert reading(engine) == fresh != other
 
 
@@ -362,7 +449,7 @@ def test_a_log_may_fill_the_context_to_its_last_token(model_path: Path) -> None:
         engine.prime([Piece("Log:")])
         word = engine.tokenize([Piece(" go")])
         assert len(word) == 1
-        room = 256 - engine.prefix_tokens
+        room = 256 - engine.reused_tokens
         assert engine.read([Piece(" go" * room)]) == room
         with pytest.raises(ContextOverflowError):
             engine.generate(1 + 1)

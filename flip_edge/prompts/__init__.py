@@ -119,6 +119,10 @@ class CompletionPrompt(
         lines = [Piece(self.step.replace("{step}", step)) for step in steps]
         return [Piece(self.log_start), *lines, Piece(self.log_end)]
 
+    def log_so_far(self, steps: Sequence[str]) -> list[Piece]:
+        """What :meth:`log` begins with, whatever steps follow; empty where that is not known."""
+        return self.log(steps, _no_chat)[:-1]
+
     def answer_text(self, command: str) -> str:
         """The command as it would stand after the log."""
         return self.answer.replace("{command}", command)
@@ -181,6 +185,10 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """The run as the response, one step a line, then the rest of the template."""
         return [Piece("\n".join(steps)), Piece(self._rendered(chat)[1], control=True)]
 
+    def log_so_far(self, steps: Sequence[str]) -> list[Piece]:
+        """Nothing: the response is tokenized as a whole."""
+        return []
+
     def answer_text(self, command: str) -> str:
         """Not defined for JSON answers."""
         raise ConfigError(f"prompt {self.id} answers in JSON; the likelihood of a command is not defined under it")
@@ -193,6 +201,10 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 if isinstance(value, str) and (cleaned := clean_text(value)):
                     return cleaned
         return None
+
+
+def _no_chat(_messages: Sequence[tuple[str, str]]) -> str:
+    raise AssertionError("a completion prompt has no chat template")
 
 
 PromptFormat = CompletionPrompt | ChatPrompt
