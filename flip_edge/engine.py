@@ -333,6 +333,7 @@ class Engine:
             self._forget_ahead()
             self._fork(_PREFIX, _AHEAD)
         new = tokens[len(self._ahead) :]
+        self._require(len(new))  # first, so that a log that has become too long costs no more
         try:
             self._extend(_AHEAD, new, keep_row=False)
         except CheckError:

@@ -179,6 +179,11 @@ class Monitor:
         """Runs that still collect descriptions."""
         return len(self._runs)
 
+    def so_far(self) -> Episode | None:
+        """The active run as far as it has come; None where there is none, or nothing was described."""
+        run = self._active
+        return Episode(run.command, tuple(run.steps), run.id, run.dropped) if run and run.steps else None
+
     def _commanded(self, id: str) -> bool:
         run = self._runs.get(id)
         return bool(run and run.command)

@@ -41,6 +41,7 @@ class Worker:
         self.dropped = 0
         self._check = check
         self._jobs: deque[_Job] = deque()
+        self._ahead: Episode | None = None
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="flip_edge", daemon=True)
@@ -67,6 +68,12 @@ class Worker:
             reason = f"queue overflow: {self.queue_size} newer runs were waiting for the model"
             job.done(self._check.unknown(job.episode, reason, waited_s=time.monotonic() - job.queued))
 
+    def read_ahead(self, episode: Episode) -> None:
+        """Have the steps of a run that goes on read when nothing is to be checked; the latest wins. Returns at once."""
+        with self._wake:
+            self._ahead = episode
+            self._wake.notify()
+
     @property
     def waiting(self) -> int:
         """Episodes in the queue, without the one that is being checked."""
@@ -88,11 +95,18 @@ class Worker:
     def _work(self) -> None:
         while True:
             with self._wake:
-                while not (self._jobs or self._stopping):
+                while not (self._jobs or self._ahead or self._stopping):
                     self._wake.wait()
                 if self._stopping:
                     return
-                job = self._jobs.popleft()
+                ahead = self._ahead
+                job = self._jobs.popleft() if self._jobs else None
+                if job is None or (ahead and ahead.id == job.episode.id):  # a run that is checked has ended
+                    self._ahead = None
+            if job is None:
+                assert ahead
+                self._read_ahead(ahead)
+                continue
             waited = time.monotonic() - job.queued
             try:
                 verdict = self._check.check(job.episode, waited_s=waited)
@@ -103,3 +117,9 @@ class Worker:
                 job.done(verdict)
             except Exception:  # the thread must live for the runs to come
                 _log.exception("the verdict of run %r could not be handed over", job.episode.id)
+
+    def _read_ahead(self, episode: Episode) -> None:
+        try:
+            self._check.read_ahead(episode)
+        except Exception:  # the check of the run will meet it again, and say so in its verdict
+            _log.exception("run %r could not be read ahead", episode.id)

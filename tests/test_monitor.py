@@ -588,3 +588,21 @@ def test_alerts_alternate_properly(verdicts: list[tuple[Outcome, str]]) -> None:
         assert outcome is not Outcome.MISMATCH or current is not None
     assert monitor.counters.alerts == raised
     assert sum(monitor.counters.verdicts.values()) == len(verdicts)
+
+
+def test_the_active_run_can_be_seen_while_it_goes_on() -> None:
+    monitor = Monitor(idle_timeout_s=30, max_steps=2)
+    assert monitor.so_far() is None
+    monitor.command("go to the dock", id="a", now=0.0)
+    assert monitor.so_far() is None
+    monitor.action("drove off", now=1.0)
+    monitor.action("opened a door", command_id="b", now=1.0)
+    assert monitor.so_far() == Episode("go to the dock", ("drove off",), "a")
+    monitor.action("stopped", now=2.0)
+    monitor.action("waited", now=3.0)
+    seen = monitor.so_far()
+    assert seen
+    assert seen.dropped_steps == 1
+    assert monitor.counters.runs == 0
+    assert monitor.command("go on", id="c", now=4.0) == [seen]
+    assert monitor.so_far() is None

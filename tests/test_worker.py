@@ -309,3 +309,77 @@ def test_every_episode_gets_one_verdict_under_concurrent_submitters_and_a_stop(e
         assert mine == sorted(mine)
     overflows = sum(verdict.reason.startswith("queue overflow") for verdict in inbox.verdicts)
     assert overflows == worker.dropped
+
+
+# --- reading ahead
+
+
+def until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + LONG
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def ahead_of(engine: GatedEngine) -> list[str]:
+    """The last line of every log that was read ahead."""
+    return [log[-1].text for log in engine.ahead]
+
+
+def test_steps_are_read_ahead_while_nothing_is_to_be_checked(
+    engine: GatedEngine, start: Callable[[int], Worker]
+) -> None:
+    worker = start(4)
+    for count in (1, 2):
+        worker.read_ahead(Episode.of("go", [f"step {number}" for number in range(count)]))
+        until(lambda count=count: len(engine.ahead) == count)
+    assert ["step 0" in line for line in ahead_of(engine)] == [True, False]
+
+
+def test_checks_come_first_and_only_the_latest_steps_are_read_ahead(
+    engine: GatedEngine, inbox: Inbox, start: Callable[[int], Worker]
+) -> None:
+    worker = start(4)
+    worker.submit(Episode.of("go", ["went"], id="a"), inbox)
+    assert engine.reading.wait(LONG)
+    worker.submit(Episode.of("go", ["went"], id="b"), inbox)
+    for count in (1, 2, 3):
+        worker.read_ahead(Episode.of("go", [f"step {number}" for number in range(count)]))
+    assert not engine.ahead
+    engine.gate.set()
+    inbox.wait_for(2)
+    until(lambda: bool(engine.ahead))
+    assert [len(log) for log in engine.ahead] == [1 + 3]  # how a log starts, and its steps
+
+
+def test_of_a_run_that_is_checked_nothing_is_read_ahead(
+    engine: GatedEngine, inbox: Inbox, start: Callable[[int], Worker]
+) -> None:
+    worker = start(4)
+    worker.submit(Episode.of("go", ["went"], id="a"), inbox)
+    assert engine.reading.wait(LONG)
+    worker.read_ahead(Episode.of("go", ["drove", "went"], id="b"))
+    worker.submit(Episode.of("go", ["drove", "went", "stopped"], id="b"), inbox)
+    engine.gate.set()
+    inbox.wait_for(2)
+    worker.read_ahead(Episode.of("go", ["went on"], id="c"))
+    until(lambda: bool(engine.ahead))
+    assert ["went on" in line for line in ahead_of(engine)] == [True]
+
+
+def test_what_goes_wrong_ahead_is_left_to_the_check(
+    engine: GatedEngine, inbox: Inbox, start: Callable[[int], Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def fail(*_: object) -> int:
+        failed.set()
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(engine, "read_ahead", fail)
+    worker = start(4)
+    worker.read_ahead(Episode.of("go", ["went"]))
+    assert failed.wait(LONG)
+    engine.gate.set()
+    worker.submit(Episode.of("go there", ["went there"], id="a"), inbox)
+    assert inbox.wait_for(1)[0].outcome is Outcome.MATCH

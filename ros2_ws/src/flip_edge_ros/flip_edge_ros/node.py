@@ -202,6 +202,8 @@ class SelfCheckNode(LifecycleNode):
     def _action(self, text: str, command_id: str = "", final: bool = False) -> None:
         if self._worker and self._monitor:
             self._submit(self._monitor.action(text, command_id=command_id, final=final, now=self._now()))
+            if episode := self._monitor.so_far():
+                self._worker.read_ahead(episode)
 
     def _on_lost(self, count: int) -> None:
         self._health.lost_messages += count
