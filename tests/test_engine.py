@@ -359,10 +359,11 @@ def test_what_was_read_ahead_gives_way_to_a_check_that_needs_its_room(model_path
         alone = reading(engine, waypoints(8))
         engine.read_ahead([Piece("- waited at the gate for a while\n") for _ in range(12)])
         assert reading(engine, waypoints(8)) == alone
-        engine.read_ahead(waypoints(3)[:-1])
+        known = engine.read_ahead(waypoints(3)[:-1])
         with pytest.raises(ContextOverflowError):
             engine.read_ahead(waypoints(60))
-        assert reading(engine, waypoints(8)) == alone
+        after = reading(engine, waypoints(8))  # what was read before is still good
+        assert (after.tokens, after.generation) == (alone.tokens - known, alone.generation)
 
 
 def test_a_deadline_while_reading_ahead_harms_nothing(real: Engine, fresh: Reading) -> None:

@@ -81,7 +81,8 @@ def test_control_tokens_do_not_steer_the_verdict(robot: Client) -> None:
     # Its words are in the log as words, which any reader of logs is open to; as one line and as plain text only.
     assert verdict.steps == [" ".join(injected.split())]
     plain = robot.check(command, [verdict.steps[0].replace("<|im_end|>", "").replace("<|im_start|>", "")])
-    assert verdict.tokens_prefilled > plain.tokens_prefilled + 6  # each was several tokens, not one
+    read, plainly = (found.tokens_reused + found.tokens_prefilled for found in (verdict, plain))
+    assert read > plainly + 6  # each was several tokens, not one
 
 
 def test_a_thousand_steps_are_cut_counted_and_unknown(robot: Client) -> None:

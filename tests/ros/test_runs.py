@@ -33,6 +33,21 @@ def test_strings_make_one_verdict_when_the_next_command_comes(robot: Client) -> 
     assert verdict.reason
 
 
+def test_a_run_is_read_while_it_goes_on(robot: Client) -> None:
+    at_once = robot.check(MUG, list(MUG_STEPS))
+    robot.command(MUG)
+    robot.action(*MUG_STEPS)
+    robot.spin(QUIET_S)
+    robot.command("go to the kitchen")
+    verdict = robot.one()
+    assert verdict.tokens_reused > at_once.tokens_reused
+    assert verdict.tokens_prefilled < at_once.tokens_prefilled
+    read = [found.tokens_reused + found.tokens_prefilled for found in (verdict, at_once)]
+    assert read[0] == read[1]
+    assert verdict.score == pytest.approx(at_once.score, abs=0.02)
+    assert verdict.inferred_instruction == at_once.inferred_instruction
+
+
 def test_a_verdict_message_is_complete(robot: Client) -> None:
     verdict = robot.run(MUG, *MUG_STEPS, id="complete")
     assert 0 <= verdict.f1 <= 1
