@@ -34,12 +34,15 @@ def test_strings_make_one_verdict_when_the_next_command_comes(robot: Client) -> 
 
 
 def test_a_run_is_read_while_it_goes_on(robot: Client) -> None:
-    at_once = robot.check(MUG, list(MUG_STEPS))
-    robot.command(MUG)
-    robot.action(*MUG_STEPS)
+    steps = ("picked up the mug from the shelf", *MUG_STEPS[1:])
+    at_once = robot.check(MUG, list(steps))
+    robot.one()
+    robot.command_stamped(MUG, "goes on")
+    for step in steps:
+        robot.action_stamped(step, "goes on")
     robot.spin(QUIET_S)
-    robot.command("go to the kitchen")
-    verdict = robot.one()
+    robot.action_stamped("", "goes on", final=True)
+    verdict = robot.verdict_of("goes on")
     assert verdict.tokens_reused > at_once.tokens_reused
     assert verdict.tokens_prefilled < at_once.tokens_prefilled
     read = [found.tokens_reused + found.tokens_prefilled for found in (verdict, at_once)]
