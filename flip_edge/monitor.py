@@ -83,6 +83,9 @@ class _Run:
     dropped: int = 0
     news: bool = True  # something was heard since the last check
 
+    def so_far(self) -> Episode:
+        return Episode(self.command, tuple(self.steps), self.id, self.dropped)
+
 
 class Monitor:
     """See the module's description for the semantics.
@@ -182,7 +185,7 @@ class Monitor:
     def so_far(self) -> Episode | None:
         """The active run as far as it has come; None where there is none, or nothing was described."""
         run = self._active
-        return Episode(run.command, tuple(run.steps), run.id, run.dropped) if run and run.steps else None
+        return run.so_far() if run and run.steps else None
 
     def _commanded(self, id: str) -> bool:
         run = self._runs.get(id)
@@ -212,4 +215,4 @@ class Monitor:
     def _episode(self, run: _Run) -> Episode:
         run.news = False
         self.counters.runs += 1
-        return Episode(run.command, tuple(run.steps), run.id, run.dropped)
+        return run.so_far()

@@ -12,13 +12,13 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from flip_edge.errors import FlipEdgeError, InputError
 from training.checkpoint import OPTIONS_FILE, sha256
+from training.export import read_run
 from training.model import ADAPTER_FILE
 
 _CONFIG_FILE = "adapter_config.json"
@@ -35,24 +35,19 @@ def average(runs: Sequence[Path], folder: Path) -> None:
     Raises:
         InputError: a run has no adapter, or they are of different shapes, models or prompts.
     """
-    adapters, options = zip(*map(_read, runs), strict=True)
+    _, adapters, options = zip(*map(read_run, runs), strict=True)
     for run, other in zip(runs, options, strict=True):
-        if different := [name for name in _SHAPE if other.get(name) != options[0].get(name)]:
+        if missing := [name for name in _SHAPE if name not in other]:
+            raise InputError(f"{run} does not say its {', '.join(missing)}; give the folder of a training run")
+        if different := [name for name in _SHAPE if other[name] != options[0].get(name)]:
             raise InputError(f"{run} differs from {runs[0]} in {', '.join(different)}; there is no mean of them")
     mean = {name: np.mean([adapter[name] for adapter in adapters], axis=0) for name in adapters[0]}
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(runs[0] / _CONFIG_FILE, folder / _CONFIG_FILE)
-    kept = {name: options[0].get(name) for name in ("model", *_SHAPE)}
+    kept = {name: options[0][name] for name in ("model", *_SHAPE)}
     kept["mean_of"] = [sha256(run / ADAPTER_FILE) for run in runs]
     (folder / OPTIONS_FILE).write_text(json.dumps(kept, indent=1), encoding="utf-8")
     save_file(mean, folder / ADAPTER_FILE)
-
-
-def _read(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        return load_file(run / ADAPTER_FILE), json.loads((run / OPTIONS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"no adapter in {run}: {error}; give the folder of a training run") from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

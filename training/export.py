@@ -81,7 +81,7 @@ def export(folder: Path, target: Path, *, model: str | None = None) -> int:
     Raises:
         InputError: there is no adapter, it does not fit the model, or it is larger than what ships.
     """
-    config, tensors, options = _read(folder)
+    config, tensors, options = read_run(folder)
     file = resolve(model or options["model"])
     verify(file)
     if options.get("model_sha256", own := sha256(file.path)) != own:
@@ -115,7 +115,12 @@ def export(folder: Path, target: Path, *, model: str | None = None) -> int:
     return size
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str, Any]]:
+def read_run(folder: Path) -> tuple[dict[str, Any], dict[str, Floats], dict[str, Any]]:
+    """The adapter of a training run: PEFT's configuration, the tensors, and the run's options.
+
+    Raises:
+        InputError: there is none, or it is a variant of LoRA that llama.cpp does not know.
+    """
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         options_file = folder / OPTIONS_FILE

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -28,6 +28,7 @@ from training import prepare
 from training.evidence import Observed, observed
 
 GROUPS = ("another", "wrong", "unfinished")
+_FINISHED = "finished"  # until it is there, another process may be at work on the fold
 _FEWEST = 8  # runs of either class; fewer make no line
 
 
@@ -95,6 +96,7 @@ def make_fold(fold: Fold, data: Path, folder: Path, recipe: Recipe, *, n_threads
     import torch
 
     from training.export import export
+    from training.model import best_dtype
     from training.train import Options, train
 
     torch.set_num_threads(n_threads)
@@ -104,7 +106,7 @@ def make_fold(fold: Fold, data: Path, folder: Path, recipe: Recipe, *, n_threads
     if not rows.exists():
         prepare.write_rows(_known(fold, data, recipe), rows)
     if not adapter.exists():
-        first = Options(rows, dtype=_dtype(), seed=recipe.seed)
+        first = Options(rows, dtype=best_dtype("cpu"), seed=recipe.seed)
         second = replace(
             first, objective="contrast", start=folder / "likelihood", learning_rate=5e-4, steps=recipe.contrast_steps
         )
@@ -115,6 +117,7 @@ def make_fold(fold: Fold, data: Path, folder: Path, recipe: Recipe, *, n_threads
         export(folder / "contrast", adapter)
     for _ in _asked(fold, data, folder, recipe, n_threads):
         pass
+    (folder / _FINISHED).touch()
 
 
 def _keep_recipe(folder: Path, recipe: Recipe) -> None:
@@ -123,12 +126,6 @@ def _keep_recipe(folder: Path, recipe: Recipe) -> None:
     if file.exists() and file.read_text(encoding="utf-8") != text:
         raise InputError(f"{folder} was begun with another recipe; give the same options, or another folder")
     file.write_text(text, encoding="utf-8")
-
-
-def _dtype() -> str:
-    from training.model import best_dtype
-
-    return best_dtype("cpu")
 
 
 def _known(fold: Fold, data: Path, recipe: Recipe) -> prepare.Options:
@@ -163,12 +160,12 @@ def _asked(fold: Fold, data: Path, folder: Path, recipe: Recipe, n_threads: int)
         rows = folder / f"test-{what}.jsonl"
         if not rows.exists():
             prepare.write_rows(options, rows)
+        scores = folder / "scores"
         yield from zip(
-            *(observed(rows, adapter, folder / "scores", n_threads=n_threads) for adapter in (
-                str(folder / "adapter.gguf"), "none"
-            )),
+            observed(rows, str(folder / "adapter.gguf"), scores, n_threads=n_threads),
+            observed(rows, "none", scores, n_threads=n_threads),
             strict=True,
-        )  # fmt: skip
+        )
 
 
 # --- the table
@@ -188,13 +185,9 @@ def table(asked: Sequence[Asked]) -> Iterator[str]:
     columns = ("score", "without", "words", "gain")
     yield f"{'AUROC':<28}{'runs':>6}" + "".join(f"{column:>10}" for column in columns)
     scored = list(chain.from_iterable(_scored(fold, asked) for fold in FOLDS))
-    cells: list[tuple[str, Callable[[Observed], bool]]] = [
-        *((source, lambda run, name=source: run.source == name) for source in prepare.SOURCES),
-        *((style, lambda run, name=style: run.style == name) for style in prepare.STYLES),
-    ]  # fmt: skip
     found: dict[str, list[list[float]]] = {}
-    for name, belongs in cells:
-        members = [(run, scores) for run, scores in scored if belongs(run)]
+    for name in (*prepare.SOURCES, *prepare.STYLES):  # no source is called like a style
+        members = [(run, scores) for run, scores in scored if name in (run.source, run.style)]
         for group in GROUPS:
             here = [pair for pair in members if pair[0].sample.matches or pair[0].sample.kind == group]
             match = np.array([run.sample.matches for run, _ in here], dtype=np.bool_)
@@ -261,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in arguments.fold or FOLDS:
             print(f"fold {name}: without {', '.join((*FOLDS[name].sources, *FOLDS[name].styles))}", file=sys.stderr)
             make_fold(FOLDS[name], arguments.data, arguments.output / name, recipe, n_threads=arguments.threads)
-        if missing := [name for name in FOLDS if not (arguments.output / name / "adapter.gguf").exists()]:
+        if missing := [name for name in FOLDS if not (arguments.output / name / _FINISHED).exists()]:
             print(f"no table yet: fold {', '.join(missing)} is missing", file=sys.stderr)
             return 0
         asked = [

@@ -116,12 +116,11 @@ class CompletionPrompt(
 
     def log(self, steps: Sequence[str], _chat: Chat) -> list[Piece]:
         """A run's log, one piece a line, so that tokens do not depend on what follows."""
-        lines = [Piece(self.step.replace("{step}", step)) for step in steps]
-        return [Piece(self.log_start), *lines, Piece(self.log_end)]
+        return [*self.log_so_far(steps), Piece(self.log_end)]
 
     def log_so_far(self, steps: Sequence[str]) -> list[Piece]:
         """What :meth:`log` begins with, whatever steps follow; empty where that is not known."""
-        return self.log(steps, _no_chat)[:-1]
+        return [Piece(self.log_start), *(Piece(self.step.replace("{step}", step)) for step in steps)]
 
     def answer_text(self, command: str) -> str:
         """The command as it would stand after the log."""
@@ -201,10 +200,6 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
                 if isinstance(value, str) and (cleaned := clean_text(value)):
                     return cleaned
         return None
-
-
-def _no_chat(_messages: Sequence[tuple[str, str]]) -> str:
-    raise AssertionError("a completion prompt has no chat template")
 
 
 PromptFormat = CompletionPrompt | ChatPrompt

@@ -89,6 +89,7 @@ def test_one_fold_from_rows_to_what_is_found(tmp_path: Path, capsys: pytest.Capt
     small = ["--rows", "6", "--contrast-steps", "1", "--test-rows", "2", "--fold", "3"]
     assert leave_out.main([*options, *small]) == 0
     assert "fold 1, 2, 4, 5 is missing" in capsys.readouterr().err
+    assert (tmp_path / "3" / "finished").exists()
     scores = {path: path.read_bytes() for path in (tmp_path / "3" / "scores").iterdir()}
     assert len(scores) == 2  # with the adapter, and without
     adapter = (tmp_path / "3" / "adapter.gguf").stat().st_mtime_ns
