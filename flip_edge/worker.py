@@ -42,6 +42,7 @@ class Worker:
         self._check = check
         self._jobs: deque[_Job] = deque()
         self._ahead: Episode | None = None
+        self._reading: Episode | None = None
         self._wake = threading.Condition()
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="flip_edge", daemon=True)
@@ -58,8 +59,12 @@ class Worker:
             stopped = self._stopping
             if not stopped:
                 self._jobs.append(_Job(episode, done, time.monotonic()))
-                while len(self._jobs) > self.queue_size:
-                    displaced.append(self._jobs.popleft())
+                if self._reading and self._reading.id != self._jobs[0].episode.id:
+                    self._check.interrupt()  # another run's steps; its own are read for the check as well
+                while self.waiting > self.queue_size:
+                    oldest = 1 if self._reading else 0
+                    displaced.append(self._jobs[oldest])
+                    del self._jobs[oldest]
                 self.dropped += len(displaced)
                 self._wake.notify()
         if stopped:
@@ -76,8 +81,9 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """Episodes in the queue, without the one that is being checked."""
-        return len(self._jobs)
+        """Episodes in the queue, without the one that is being checked or that reading ahead makes way for."""
+        jobs, reading = len(self._jobs), self._reading
+        return jobs - 1 if jobs and reading else jobs
 
     def stop(self) -> None:
         """Interrupt the check that runs, give what waits its UNKNOWN, and join the thread."""
@@ -95,6 +101,9 @@ class Worker:
     def _work(self) -> None:
         while True:
             with self._wake:
+                if self._reading and not self._stopping:
+                    self._check.resume()  # a check that came may have interrupted the reading
+                self._reading = None
                 while not (self._jobs or self._ahead or self._stopping):
                     self._wake.wait()
                 if self._stopping:
@@ -103,6 +112,7 @@ class Worker:
                 job = self._jobs.popleft() if self._jobs else None
                 if job is None or (ahead and ahead.id == job.episode.id):  # a run that is checked has ended
                     self._ahead = None
+                self._reading = None if job else ahead
             if job is None:
                 assert ahead
                 self._read_ahead(ahead)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from conftest import FakeEngine
@@ -13,6 +13,7 @@ from conftest import FakeEngine
 from flip_edge import Config, Episode, Outcome, SelfCheck, Verdict
 from flip_edge.backward import BackwardInference
 from flip_edge.errors import CancelledError
+from flip_edge.prompts import Piece
 from flip_edge.worker import Worker
 
 LONG = 20.0  # seconds that only a hanging test waits
@@ -383,3 +384,64 @@ def test_what_goes_wrong_ahead_is_left_to_the_check(
     engine.gate.set()
     worker.submit(Episode.of("go there", ["went there"], id="a"), inbox)
     assert inbox.wait_for(1)[0].outcome is Outcome.MATCH
+
+
+class ReadingEngine(GatedEngine):
+    """Reads ahead until the gate is open or it is interrupted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading_ahead = threading.Event()
+
+    def read_ahead(self, log: Sequence[Piece]) -> int:
+        super().read_ahead(log)
+        self.reading_ahead.set()
+        while not self.gate.wait(0.002):
+            if self._stopped.is_set():
+                raise CancelledError("cancelled: the check was interrupted")
+        return 1
+
+
+@pytest.fixture
+def reader() -> ReadingEngine:
+    return ReadingEngine()
+
+
+@pytest.fixture
+def ahead(reader: ReadingEngine) -> Iterator[Worker]:
+    """A worker that is reading run "a" ahead, with room for two checks."""
+    worker = Worker(SelfCheck(Config(), engine=reader), 2)
+    worker.read_ahead(Episode.of("go", ["went"], id="a"))
+    assert reader.reading_ahead.wait(LONG)
+    yield worker
+    reader.gate.set()
+    worker.stop()
+
+
+def test_reading_ahead_makes_way_for_the_check_of_another_run(
+    reader: ReadingEngine, inbox: Inbox, ahead: Worker
+) -> None:
+    ahead.submit(Episode.of("go there", ["went there"], id="b"), inbox)
+    assert reader.reading.wait(LONG), "the check waits for steps of another run"
+    reader.gate.set()
+    assert inbox.wait_for(1)[0].outcome is Outcome.MATCH
+
+
+def test_the_check_of_the_run_that_is_read_ahead_waits_for_its_steps_and_is_as_good_as_begun(
+    reader: ReadingEngine, inbox: Inbox, ahead: Worker
+) -> None:
+    for number, run in enumerate("abcd"):
+        assert ahead.waiting == max(0, number - 1)
+        ahead.submit(Episode.of("go there", ["went there"], id=run), inbox)
+    assert not reader.reading.is_set()
+    assert [verdict.command_id for verdict in inbox.wait_for(1)] == ["b"]
+    reader.gate.set()
+    assert [verdict.command_id for verdict in inbox.wait_for(4)] == ["b", "a", "c", "d"]
+    assert [verdict.outcome for verdict in inbox.verdicts[1:]] == [Outcome.MATCH] * 3
+
+
+def test_a_worker_that_reads_ahead_stops_at_once(reader: ReadingEngine, inbox: Inbox, ahead: Worker) -> None:
+    ahead.submit(Episode.of("go there", ["went there"], id="a"), inbox)
+    ahead.stop()
+    assert [verdict.outcome for verdict in inbox.wait_for(1)] == [Outcome.UNKNOWN]
+    assert not reader.interrupted
