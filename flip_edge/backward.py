@@ -7,7 +7,7 @@ likelihood without the log. The second is the quantity that the first one sample
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -34,7 +34,9 @@ class InferenceEngine(Protocol):
     def reused_tokens(self) -> int: ...  # noqa: D102 - see Engine
     def chat(self, messages: Sequence[tuple[str, str]]) -> str: ...  # noqa: D102
     def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None: ...  # noqa: D102
-    def read_ahead(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
+    @property
+    def decoded_tokens(self) -> int: ...  # noqa: D102
+    def read_ahead(self, log: Sequence[Piece], answer: str = "") -> int: ...  # noqa: D102
     def read(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation: ...  # noqa: D102
     def log_likelihoods(self, queries: Sequence[Query]) -> list[npt.NDArray[np.float64]]: ...  # noqa: D102
@@ -71,6 +73,7 @@ class Evidence:
         contrast: the command against others that differ in one thing.
         fulfilment: what of the command the acts of the log fulfil.
         failure: why the evidence is incomplete.
+        settled: whether the verdict was clear without an instruction, so that none was inferred.
         unparsable: whether all that fails is that the model wrote no instruction.
         tokens_reused, tokens_prefilled, tokens_generated: what the reading cost.
     """
@@ -83,6 +86,7 @@ class Evidence:
     contrast: Contrast | None = None
     fulfilment: Fulfilment | None = None
     failure: str | None = None
+    settled: bool = False
     unparsable: bool = False
     tokens_reused: int = 0
     tokens_prefilled: int = 0
@@ -133,8 +137,16 @@ class BackwardInference:
         self._engine.prime(self.prompt.prefix(self._engine.chat), self.prompt.without_log())
         self._primed = True
 
-    def observe(self, episode: Episode, deadline_s: float | None = None) -> Evidence:
-        """Gather the evidence of a run. What fails or runs out of time is left out, with the reason in it."""
+    def observe(
+        self, episode: Episode, deadline_s: float | None = None, settled: Callable[[Evidence], bool] = lambda _: False
+    ) -> Evidence:
+        """Gather the evidence of a run. What fails or runs out of time is left out, with the reason in it.
+
+        Args:
+            episode: the run.
+            deadline_s: seconds that it may take; None for no limit.
+            settled: whether the evidence is enough without an inferred instruction; asked when all else is there.
+        """
         evidence = Evidence()
         if script := foreign_script(self.prompt, episode.command):
             return Evidence(
@@ -144,11 +156,15 @@ class BackwardInference:
         try:
             if not self._primed:
                 self._prime()
+            before = self._engine.decoded_tokens
             with self._engine.deadline(deadline_s):
                 evidence = self._read(episode)
                 if self.prompt.supports_likelihood:
                     evidence = self._weigh(episode, evidence)
                     evidence = self._contrast(episode, evidence)
+                    evidence = replace(evidence, tokens_prefilled=self._engine.decoded_tokens - before)
+                if settled(evidence):
+                    return replace(evidence, settled=True)
                 evidence = self._infer(episode, evidence)
         except CheckError as error:
             # After an unexpected failure nothing in memory is trusted.
@@ -156,7 +172,7 @@ class BackwardInference:
             evidence = replace(evidence, failure=str(error))
         return evidence
 
-    def read_ahead(self, steps: Sequence[str], deadline_s: float | None = None) -> int:
+    def read_ahead(self, episode: Episode, deadline_s: float | None = None) -> int:
         """Read what is known of a run that goes on, so that its check need only read the rest.
 
         What cannot be read ahead is left to the check, which says why. Returns the number of tokens read.
@@ -165,8 +181,9 @@ class BackwardInference:
             return 0
         try:
             with self._engine.deadline(deadline_s):
-                log = self.prompt.log_so_far(steps)
-                return self._engine.read_ahead(log) if log else 0
+                log = self.prompt.log_so_far(episode.steps)
+                answer = self.prompt.answer_text(episode.command) if self.prompt.supports_likelihood else ""
+                return self._engine.read_ahead(log, answer) if log else 0
         except CheckError as error:
             self._primed = self._primed and type(error) is not CheckError
             return 0
@@ -189,7 +206,6 @@ class BackwardInference:
             log_likelihood=float(given_log.mean()),
             log_likelihood_without_log=float(without.mean()),
             support=support(episode.steps, self._engine.text_of(answer), given_log, without),
-            tokens_prefilled=evidence.tokens_prefilled + 2 * (len(given_log) - 1),
         )
 
     def _contrast(self, episode: Episode, evidence: Evidence) -> Evidence:

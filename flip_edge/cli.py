@@ -16,7 +16,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from flip_edge import __version__, calibrate, evaluate
-from flip_edge.config import Config, Rule, load_config
+from flip_edge.config import Config, Infer, Rule, load_config
 from flip_edge.decision import Outcome
 from flip_edge.errors import FlipEdgeError, InputError
 from flip_edge.models import ModelRow, list_models, pull, resolve, resolve_adapter, verify
@@ -106,6 +106,7 @@ def _add_check(commands: Any) -> None:
     )
     check.add_argument("--log", type=Path, metavar="FILE", help="more steps from a text file, one a line; - for stdin")
     check.add_argument("--json", action="store_true", help="print the whole verdict as JSON")
+    _add_infer(check)
     _add_settings(check)
     check.set_defaults(run=_check)
 
@@ -126,6 +127,7 @@ def _add_score(commands: Any) -> None:
         help="where the verdicts go (default: standard output)",
     )
     score.add_argument("--resume", action="store_true", help="go on where an interrupted run with this output stopped")
+    _add_infer(score)
     _add_settings(score)
     score.set_defaults(run=_score)
 
@@ -224,11 +226,20 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--threads", dest="n_threads", type=int, metavar="N", help="processor threads")
 
 
+def _add_infer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--infer",
+        choices=get_args(Infer),
+        default="always",  # nothing waits for a command line, and who reads it wants to know
+        help="when to infer an instruction: always, or if the verdict needs it as in a monitor (default: always)",
+    )
+
+
 def _config(arguments: argparse.Namespace) -> Config:
     config = load_config(arguments.config) if arguments.config else Config()
     names = ["model", "adapter", "prompt", "rule", "f1_threshold", "gain_threshold", "calibration"]
-    names += ["score_threshold", "deadline_s", "n_threads"]
-    return config.replace(**{name: value for name in names if (value := getattr(arguments, name)) is not None})
+    names += ["score_threshold", "deadline_s", "n_threads", "infer"]
+    return config.replace(**{name: value for name in names if (value := getattr(arguments, name, None)) is not None})
 
 
 # --- check

@@ -15,6 +15,7 @@ from msgspec import inspect as schema
 from flip_edge.errors import ConfigError
 
 Rule = Literal["f1", "likelihood", "calibrated"]
+Infer = Literal["if_needed", "always"]
 
 
 # Settings that take effect while a model is loaded; the others need it to be loaded anew.
@@ -24,6 +25,7 @@ LIVE = frozenset(
         "f1_threshold",
         "gain_threshold",
         "score_threshold",
+        "infer",
         "deadline_s",
         "idle_timeout_s",
         "max_steps",
@@ -66,8 +68,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, Meta(ge=128, le=131072, description="Tokens of context, shared by examples, log and command.")
     ] = 2048
     n_threads: Annotated[
-        int, Meta(ge=0, le=512, description="Processor threads for the model; 0: half of the processors.")
+        int,
+        Meta(
+            ge=0,
+            le=512,
+            description="Processor threads for the model; 0: one on each of cpus, or half of the processors.",
+        ),
     ] = 0
+    nice: Annotated[
+        int, Meta(ge=0, le=19, description="Nice level at which a monitor computes; 0: that of its process.")
+    ] = 0
+    cpus: Annotated[
+        str,
+        Meta(
+            pattern=r"^(\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*)?$",
+            description="Processors on which a monitor computes, such as '2,3' or '4-7'; empty: all that it may use.",
+        ),
+    ] = ""
     n_gpu_layers: Annotated[int, Meta(ge=-1, le=1024, description="Model layers on the GPU; 0: none, -1: all.")] = 0
 
     # From evidence to verdict.
@@ -101,6 +118,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             description="Rule 'likelihood': a mismatch is a gain below this, in nats per token of the command.",
         ),
     ] = 0.5
+    infer: Annotated[
+        Infer,
+        Meta(
+            description="When to infer an instruction: 'always', or 'if_needed' by the rule, or to explain what is no "
+            "match."
+        ),
+    ] = "if_needed"
     deadline_s: Annotated[
         float,
         Meta(

@@ -97,7 +97,10 @@ def _unread(evidence: Evidence) -> bool:
 
 def _support(evidence: Evidence) -> str:
     """What speaks for a match, for a person."""
-    implied = f'the steps imply "{evidence.inferred}"' if evidence.inferred else "no instruction was inferred"
+    if evidence.settled:
+        implied = "no instruction was inferred, as none could change the verdict"
+    else:
+        implied = f'the steps imply "{evidence.inferred}"' if evidence.inferred else "no instruction was inferred"
     if evidence.explained is None:
         return implied
     if (contrast := evidence.contrast) and contrast.rival and contrast.margin < 0:

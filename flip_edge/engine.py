@@ -34,11 +34,15 @@ from flip_edge.prompts import Piece, Query
 from flip_edge.stopping import StopSwitch
 
 # Sequences: the fixed prefix, the prefix without a log, the log of a run that goes on, the log of the run that is
-# checked, and from there on scratch.
-_PREFIX, _BLANK, _AHEAD, _LOG, _WORK = 0, 1, 2, 3, 4
+# checked, that log with the first answer that was weighed after it, and from there on scratch.
+_PREFIX, _BLANK, _AHEAD, _LOG, _ANSWER, _WORK = 0, 1, 2, 3, 4, 5
 _PARALLEL = 32  # answers weighed in one batch
 _SEQUENCES = _WORK + _PARALLEL
 _BATCH = 512
+# On the CPU a batch is computed in parts: no slower (SmolLM2-135M, 32 against 512), with less memory, and a deadline
+# is heard between the nodes of a graph only, the longest of which is the vocabulary for the rows that are wanted.
+_PART, _WANTED_AT_ONCE = 32, 16
+_KEPT_ROWS = 32  # tokens of the answer whose logits are kept
 _LONGEST_TOKEN = 64  # characters; a text with more of them than this for every token of the context cannot fit
 
 _Beginning = tuple[int, tuple[int, ...]]  # the sequence that an answer continues, and its first tokens
@@ -123,6 +127,13 @@ def requantize(source: Path, target: Path, file_type: str, *, n_threads: int = 0
         )
 
 
+def _alike(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two texts begin alike with."""
+    return next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
+
+
 class Engine:
     """A loaded model with a shared prefix.
 
@@ -165,10 +176,17 @@ class Engine:
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._n_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
         self._open_batch()
+        self._wanted_at_once = _WANTED_AT_ONCE if n_gpu_layers == 0 else self._capacity
         self._length = [0] * _SEQUENCES
+        self._own = [0] * _SEQUENCES  # how many of its tokens a sequence does not share with the one it was forked from
         self._rows: dict[int, _Row] = {}
         self._ahead: list[int] = []  # tokens of the log that were decoded ahead
+        self._weighed_ahead: tuple[list[int], list[float]] | None = None  # an answer, and its values without a log
         self._read_ahead = 0  # how many of them the log that was read began with
+        self._used_ahead = 0  # tokens of the answer weighed ahead that were asked for
+        self.decoded_tokens = 0  # since the engine was made
+        self._answer: list[int] = []  # tokens of the answer that were decoded after the log, and the logits after each
+        self._answer_rows: list[_Row] = []
         self._greedy: list[int] = []  # how the log goes on most likely, as far as weighing has shown
         self._switch = StopSwitch()
         llama_cpp.llama_set_abort_callback(self._ctx, _STRLEN, self._switch.address)
@@ -195,7 +213,8 @@ class Engine:
             raise ConfigError(f"n_ctx is {self.n_ctx}, but {self.path.name} was trained for {trained} tokens")
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = self.n_ctx
-        params.n_batch = params.n_ubatch = min(_BATCH, self.n_ctx)
+        params.n_batch = min(_BATCH, self.n_ctx)
+        params.n_ubatch = params.n_batch if n_gpu_layers else min(_PART, self.n_ctx)
         params.n_seq_max = _SEQUENCES
         params.n_threads = params.n_threads_batch = self.n_threads
         params.kv_unified = True
@@ -312,21 +331,22 @@ class Engine:
     def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None:
         """Decode what never changes: ``prefix``, and ``no_log`` after it as the context without a log."""
         llama_cpp.llama_memory_clear(self._memory, True)
-        self._length = [0] * _SEQUENCES
-        self._rows.clear()
-        self._ahead, self._read_ahead, self._greedy = [], 0, []
+        for sequence in range(_SEQUENCES):
+            self._drop(sequence)
+        self._forget_log()
+        self._forget_ahead()
         self._extend(_PREFIX, self.tokenize(prefix, start=True))
         self._fork(_PREFIX, _BLANK)
         if no_log:
             self._extend(_BLANK, self.tokenize(no_log))
 
-    def read_ahead(self, log: Sequence[Piece]) -> int:
+    def read_ahead(self, log: Sequence[Piece], answer: str = "") -> int:
         """Decode the beginning of a log whose end is not known yet, so that :meth:`read` need not.
 
-        One log is kept like that, until another is read; one that goes on costs what is new. Returns the number of
-        tokens decoded.
+        One log is kept like that, until another is read; one that goes on costs what is new. An ``answer`` that is to
+        be weighed is weighed without a log already. Returns the number of tokens decoded.
         """
-        self._drop(_LOG)
+        self._forget_log()
         self._refuse_flood(log)
         tokens = self.tokenize(log)
         if not self._ahead or tokens[: len(self._ahead)] != self._ahead:
@@ -335,17 +355,23 @@ class Engine:
         new = tokens[len(self._ahead) :]
         self._require(len(new))  # first, so that a log that has become too long costs no more
         try:
+            weighed = self._weigh_ahead(self.tokenize([Piece(answer)])) if answer else 0
             self._extend(_AHEAD, new, keep_row=False)
         except CheckError:
             self._forget_ahead()
             raise
         self._ahead = tokens
-        return len(new)
+        return weighed + len(new)
+
+    def _weigh_ahead(self, answer: list[int]) -> int:
+        if self._weighed_ahead and self._weighed_ahead[0] == answer:
+            return 0
+        self._weighed_ahead = (answer, self._weigh([answer], [_BLANK])[0])
+        return len(answer) - 1
 
     def read(self, log: Sequence[Piece]) -> int:
         """Decode a run's log after the prefix, in place of the log before it. Returns the number of tokens decoded."""
-        self._drop(_LOG)
-        self._greedy, self._read_ahead = [], 0
+        self._forget_log()
         self._refuse_flood(log)
         tokens = self.tokenize(log)
         if len(self._ahead) < len(tokens) and tokens[: len(self._ahead)] == self._ahead:
@@ -359,8 +385,8 @@ class Engine:
 
     @property
     def reused_tokens(self) -> int:
-        """Tokens that the last log did not need decoded: the shared prefix, and what was read ahead."""
-        return self._length[_PREFIX] + self._read_ahead
+        """Tokens that the last log and its answers did not need decoded: the shared prefix, and what came ahead."""
+        return self._length[_PREFIX] + self._read_ahead + self._used_ahead
 
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation:
         """Continue the log greedily up to ``stop``, the model's end of text, or ``max_tokens``.
@@ -369,11 +395,10 @@ class Engine:
         """
         row = self._row(_LOG)
         self._require(max_tokens)
-        self._fork(_LOG, _WORK)
+        decoded = self._fork_answer(self._greedy, _WORK)
         end = stop.encode() if stop else None
         text, finished = b"", False
         chosen: list[int] = []
-        decoded = 0
         try:
             while len(chosen) < max_tokens:
                 if len(chosen) < len(self._greedy):
@@ -408,34 +433,49 @@ class Engine:
             results += self._weigh(answers[part], [_LOG if query.given_log else _BLANK for query in queries[part]])
         return [np.array(result) for result in results]
 
-    def _weigh(self, answers: Sequence[Sequence[int]], bases: Sequence[int]) -> list[list[float]]:
-        # Answers that begin alike share their beginning: a token is decoded once, for all sequences it belongs to.
+    def _weigh(self, answers: Sequence[list[int]], bases: Sequence[int]) -> list[list[float]]:
+        # Answers that begin alike share their beginning: a token is decoded once, for all sequences it belongs to, and
+        # none that the answer kept from before begins with.
+        keeps = _LOG in bases and not self._answer
         sharers: dict[_Beginning, list[int]] = {}
         following: dict[_Beginning, set[int]] = {}
+        values: dict[tuple[_Beginning, int], float] = {}
         for column, (base, answer) in enumerate(zip(bases, answers, strict=True)):
+            if base == _BLANK and self._weighed_ahead and self._weighed_ahead[0] == answer:
+                for end, value in enumerate(self._weighed_ahead[1]):
+                    values[(base, tuple(answer[:end])), answer[end]] = value
+                self._used_ahead = len(answer) - 1
+                continue
+            known = _alike(self._answer, answer) if base == _LOG else 0
             for end, token in enumerate(answer):
                 beginning = (base, tuple(answer[:end]))
                 following.setdefault(beginning, set()).add(token)
-                if end:
+                if end > known:
                     sharers.setdefault(beginning, []).append(_WORK + column)
         self._require(len(sharers))
-        values: dict[tuple[_Beginning, int], float] = {}
 
         def take(beginning: _Beginning, row: _Row) -> None:
             base, begun = beginning
             if base == _LOG and list(begun) == self._greedy:
                 self._greedy.append(int(np.argmax(row.logits)))
-            for token in following[beginning]:
+            for token in following.get(beginning, ()):
                 values[beginning, token] = self._log_probability(row, token)
 
         for base in set(bases):
             take((base, ()), self._row(base))
+        for end, row in enumerate(self._answer_rows, 1):
+            take((_LOG, tuple(self._answer[:end])), row)
         entries = list(sharers.items())
+        kept = answers[bases.index(_LOG)][: _KEPT_ROWS + 1] if keeps else []
+        rows: list[_Row] = []
         try:
-            for column, base in enumerate(bases):
-                self._fork(base, _WORK + column)
-            for start in range(0, len(entries), self._capacity):
-                chunk = entries[start : start + self._capacity]
+            for column, (base, answer) in enumerate(zip(bases, answers, strict=True)):
+                if base == _LOG:
+                    self._fork_answer(answer, _WORK + column)
+                else:
+                    self._fork(base, _WORK + column)
+            for start in range(0, len(entries), self._wanted_at_once):
+                chunk = entries[start : start + self._wanted_at_once]
                 self._decode(
                     [
                         _Entry(begun[-1], self._length[base] + len(begun) - 1, sequences, True)
@@ -443,7 +483,14 @@ class Engine:
                     ]
                 )
                 for index, (beginning, _) in enumerate(chunk):
-                    take(beginning, self._logits(index))
+                    base, begun = beginning
+                    keep = keeps and base == _LOG and list(begun) == kept[: len(begun)]
+                    row = self._logits(index, copy=keep)
+                    take(beginning, row)
+                    if keep:
+                        rows.append(row)
+            if rows:
+                self._keep_answer(_WORK + bases.index(_LOG), kept[: len(rows)], rows)
         finally:
             for column in range(len(bases)):
                 self._drop(_WORK + column)
@@ -451,6 +498,23 @@ class Engine:
             [values[(base, tuple(answer[:end])), token] for end, token in enumerate(answer)]
             for base, answer in zip(bases, answers, strict=True)
         ]
+
+    def _keep_answer(self, source: int, tokens: list[int], rows: list[_Row]) -> None:
+        """Keep the first answer after a log: others begin like it, and the instruction may."""
+        self._answer, self._answer_rows = tokens, rows
+        end = self._length[_LOG] + len(tokens)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, _ANSWER, -1, end)
+        self._length[_ANSWER], self._own[_ANSWER] = end, len(tokens)
+
+    def _fork_answer(self, answer: Sequence[int], target: int) -> int:
+        """Fork the log with what the kept answer has in common with this one. Returns how many tokens that is."""
+        known = _alike(self._answer, answer)
+        self._fork(_LOG, target)
+        if known:
+            start = self._length[_LOG]
+            llama_cpp.llama_memory_seq_cp(self._memory, _ANSWER, target, start, start + known)
+            self._length[target] += known
+        return known
 
     def text_of(self, answer: str) -> list[str]:
         """The texts of an answer's tokens, in order; joined they are the answer, but for characters cut in two."""
@@ -472,19 +536,25 @@ class Engine:
         self._raise_if_closed()
         self._drop(target)
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        self._length[target] = self._length[source]
+        self._length[target], self._own[target] = self._length[source], 0
         if source in self._rows:
             self._rows[target] = self._rows[source]
 
     def _drop(self, sequence: int) -> None:
         if self._ctx:
             llama_cpp.llama_memory_seq_rm(self._memory, sequence, -1, -1)
-        self._length[sequence] = 0
+        self._length[sequence] = self._own[sequence] = 0
         self._rows.pop(sequence, None)
+
+    def _forget_log(self) -> None:
+        self._drop(_ANSWER)
+        self._drop(_LOG)
+        self._read_ahead = self._used_ahead = 0
+        self._greedy, self._answer, self._answer_rows = [], [], []
 
     def _forget_ahead(self) -> None:
         self._drop(_AHEAD)
-        self._ahead = []
+        self._ahead, self._weighed_ahead = [], None
 
     def _extend(self, sequence: int, tokens: Sequence[int], *, keep_row: bool = True) -> None:
         """Append tokens to a sequence and keep the logits after the last one. A failure drops the sequence."""
@@ -501,6 +571,7 @@ class Engine:
                     ]
                 )
                 self._length[sequence] += len(chunk)
+                self._own[sequence] += len(chunk)
             if tokens and keep_row:
                 self._rows[sequence] = self._logits(len(chunk) - 1, copy=True)
         except CheckError:
@@ -518,17 +589,11 @@ class Engine:
 
     def _require(self, tokens: int) -> None:
         """Raise when ``tokens`` more do not fit beside what the sequences hold (they share their common parts)."""
-        if (needed := self._used() + tokens) > self.n_ctx:
+        if (needed := sum(self._own) + tokens) > self.n_ctx:
             raise ContextOverflowError(
                 f"context overflow: the check needs {needed} tokens, the context holds {self.n_ctx}; "
                 "raise n_ctx or describe the run in fewer steps"
             )
-
-    def _used(self) -> int:
-        prefix = self._length[_PREFIX]
-        used = prefix + sum(max(0, length - prefix) for length in self._length[_BLANK:_WORK])
-        used -= min(self._read_ahead, len(self._ahead)) if self._length[_LOG] else 0
-        return used + max(0, self._length[_WORK] - self._length[_LOG])  # what generation has added to the log
 
     def _decode(self, entries: Sequence[_Entry]) -> None:
         """Decode at most one batch of entries."""
@@ -544,6 +609,7 @@ class Engine:
                 batch.seq_id[index][place] = sequence
         batch.n_tokens = len(entries)
         code = llama_cpp.llama_decode(self._ctx, batch)
+        self.decoded_tokens += len(entries)
         if code == 2:
             self._switch.raise_if_stopped()
         if code == 1:

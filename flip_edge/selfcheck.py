@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from flip_edge.backward import BackwardInference, Evidence, InferenceEngine
 from flip_edge.calibration import find_calibration
@@ -13,6 +13,7 @@ from flip_edge.decision import Decision, Outcome, decide, effective_rule
 from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError
 from flip_edge.models import AdapterFile, ModelFile, joined_id, resolve, resolve_adapter, verify
+from flip_edge.neighbours import processors
 from flip_edge.prepared import find_prepared
 from flip_edge.prompts import DEFAULT_PROMPT, load_prompt, prompt_id
 from flip_edge.verdict import Verdict, verdict_of
@@ -38,6 +39,7 @@ class SelfCheck:
 
     def __init__(self, config: Config | None = None, *, engine: InferenceEngine | None = None) -> None:
         self._config = config = config or Config()
+        self._cpus = processors(config.cpus)
         model = None if engine else resolve(config.model)
         adapter = resolve_adapter(config.adapter, model, config.prompt) if model else None
         if model and (prepared := find_prepared(model, adapter)):
@@ -74,7 +76,7 @@ class SelfCheck:
             model.path,
             adapter=adapter.path if adapter else None,
             n_ctx=self._config.n_ctx,
-            n_threads=self._config.n_threads,
+            n_threads=self._config.n_threads or len(self._cpus),
             n_gpu_layers=self._config.n_gpu_layers,
             check_tensors=model.sha256 is None,
         )
@@ -117,15 +119,24 @@ class SelfCheck:
         """Check an episode; ``waited_s`` is the time it spent in a queue, for the record."""
         config = self._config
         started = time.perf_counter()
-        evidence = self.observe(episode)
+        evidence = self._observe(episode, lambda found: self._settled(episode, found))
         decision = decide(episode, evidence, config, self.calibration)
         return self._verdict(episode, decision, evidence, waited_s, time.perf_counter() - started)
 
     def observe(self, episode: Episode) -> Evidence:
-        """The evidence alone, undecided; empty, with the reason, for an episode that cannot be judged."""
+        """All the evidence, undecided; empty, with the reason, for an episode that cannot be judged."""
+        return self._observe(episode, lambda _: False)
+
+    def _observe(self, episode: Episode, settled: Callable[[Evidence], bool]) -> Evidence:
         if problem := episode.problem():
             return Evidence(failure=problem)
-        return self._backward.observe(episode, self._config.deadline_s or None)
+        return self._backward.observe(episode, self._config.deadline_s or None, settled)
+
+    def _settled(self, episode: Episode, evidence: Evidence) -> bool:
+        """Whether it is a match whatever instruction would be inferred; what is not is worth explaining."""
+        if self._config.infer == "always" or self.rule == "f1":
+            return False
+        return decide(episode, evidence, self._config, self.calibration).outcome is Outcome.MATCH
 
     def read_ahead(self, episode: Episode) -> int:
         """Read the steps of a run that goes on while it goes on, so that little is left to do at its end.
@@ -137,7 +148,7 @@ class SelfCheck:
         """
         if not episode.steps or episode.problem():
             return 0
-        return self._backward.read_ahead(episode.steps, self._config.deadline_s or None)
+        return self._backward.read_ahead(episode, self._config.deadline_s or None)
 
     def unknown(self, episode: Episode, reason: str, *, waited_s: float = 0.0) -> Verdict:
         """The verdict of a run that never reached the model, for example because the queue overflowed."""

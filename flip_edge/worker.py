@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flip_edge.episode import Episode
+from flip_edge.errors import ConfigError
+from flip_edge.neighbours import stand_back
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.verdict import Verdict
 
@@ -99,6 +101,10 @@ class Worker:
             job.done(self._check.unknown(job.episode, reason, waited_s=time.monotonic() - job.queued))
 
     def _work(self) -> None:
+        try:
+            stand_back(self._check.config.nice, self._check.config.cpus)
+        except (ConfigError, OSError) as error:
+            _log.error("the model computes at the process's own priority, on any processor: %s", error)
         while True:
             with self._wake:
                 if self._reading and not self._stopping:

@@ -41,6 +41,7 @@ class FakeEngine:
     """Says what it was told to say, in order, and remembers what it was shown."""
 
     answers: deque[Answer] = field(default_factory=deque)
+    answer: Answer | None = None
     prefix: list[Piece] = field(default_factory=list)
     logs: list[list[Piece]] = field(default_factory=list)
     ahead: list[list[Piece]] = field(default_factory=list)
@@ -51,6 +52,7 @@ class FakeEngine:
     interrupted: bool = False
     block: threading.Event | None = None
     reused_tokens: int = 100
+    decoded_tokens: int = 0
 
     def enqueue(
         self,
@@ -71,7 +73,7 @@ class FakeEngine:
         self.prefix = list(prefix)
         self.primed += 1
 
-    def read_ahead(self, log: Sequence[Piece]) -> int:
+    def read_ahead(self, log: Sequence[Piece], answer: str = "") -> int:
         self.ahead.append(list(log))
         return 1
 
@@ -79,12 +81,16 @@ class FakeEngine:
         if self.block:
             self.block.wait(30)
         self.logs.append(list(log))
-        if self.answers[0].error:
-            raise self.answers.popleft().error  # type: ignore[misc]
-        return sum(len(piece.text.split()) for piece in log)
+        self.answer = self.answers.popleft()
+        if self.answer.error:
+            raise self.answer.error
+        new = sum(len(piece.text.split()) for piece in log)
+        self.decoded_tokens += new
+        return new
 
     def log_likelihoods(self, queries: Sequence[Query]) -> list[np.ndarray]:
-        answer = self.answers[0]
+        answer = self.answer
+        assert answer
         self.weighed.append([query.text for query in queries])
         found = []
         for query in queries:
@@ -97,7 +103,8 @@ class FakeEngine:
         return re.findall(r"\s*\S+|\s+$", answer)
 
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation:
-        text = self.answers.popleft().text
+        assert self.answer
+        text = self.answer.text
         return Generation(text, min(max_tokens, len(text.split())), True)
 
     @contextmanager

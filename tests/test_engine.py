@@ -396,6 +396,53 @@ def test_writing_what_was_weighed_already_costs_nothing(real: Engine, fresh: Rea
     assert sum(decoded) <= 1  # where the line break is not a token of its own, one is left
 
 
+def test_other_answers_cost_only_what_they_do_not_begin_alike_with(real: Engine) -> None:
+    others = [" bring the mug to the table\n", " bring the cup\n", " take out the trash\n", ANSWER]
+    queries = [Query(text) for text in others]
+    real.read(MUG)
+    at_once = real.log_likelihoods(queries)
+    real.read(MUG)
+    both(real, ANSWER)
+    before = real.decoded_tokens
+    later = real.log_likelihoods(queries)
+    own = real.tokenize([Piece(ANSWER)])
+    # Nothing of the answer itself, and of no other one what it begins alike with, nor its last token.
+    wanted = {
+        tuple(tokens[:end])
+        for tokens in (real.tokenize([Piece(text)]) for text in others)
+        for end in range(1, len(tokens))
+        if tokens[:end] != own[:end]
+    }
+    assert real.decoded_tokens - before == len(wanted)
+    for first, second in zip(at_once, later, strict=True):
+        assert second == pytest.approx(first, abs=1e-3)
+    again = real.log_likelihoods(queries)
+    assert all((first == second).all() for first, second in zip(later, again, strict=True))
+
+
+def test_what_was_kept_of_an_answer_is_of_this_log_only(real: Engine) -> None:
+    real.read(TRASH)
+    alone = real.log_likelihoods([Query(ANSWER)])[0]
+    real.read(MUG)
+    both(real, ANSWER)
+    real.read(TRASH)
+    assert (real.log_likelihoods([Query(ANSWER)])[0] == alone).all()
+
+
+def test_an_answer_is_weighed_ahead_once_and_for_this_run_only(real: Engine, fresh: Reading) -> None:
+    answer = len(real.tokenize([Piece(ANSWER)])) - 1
+    first = real.read_ahead(so_far(MUG, 1), ANSWER)
+    second = real.read_ahead(so_far(MUG, 2), ANSWER)
+    before = real.decoded_tokens
+    read = real.read(MUG)
+    given_log, without_log = both(real, ANSWER)
+    assert real.decoded_tokens - before == read + answer  # with the log alone
+    assert first + second + read == fresh.tokens + answer
+    assert given_log == pytest.approx(fresh.given_log, abs=1e-3)
+    assert without_log == pytest.approx(fresh.without_log, abs=1e-3)
+    assert reading(real) == fresh
+
+
 def test_what_was_weighed_after_another_log_is_not_written(real: Engine, fresh: Reading) -> None:
     reading(real, TRASH, " take out the trash\n")
     assert reading(real) == fresh

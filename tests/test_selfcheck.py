@@ -35,14 +35,40 @@ def test_rule_f1(make_check: MakeCheck, engine: FakeEngine, inferred: str, thres
 @pytest.mark.parametrize(("gain", "outcome"), [(0.5, Outcome.MATCH), (0.49, Outcome.MISMATCH), (-4, Outcome.MISMATCH)])
 def test_rule_likelihood(make_check: MakeCheck, engine: FakeEngine, gain: float, outcome: Outcome) -> None:
     engine.enqueue("something else", given_log=-3 + gain, without_log=-3)
-    verdict = make_check(rule="likelihood", gain_threshold=0.5)("bring the mug", ["did it"])
+    verdict = make_check(rule="likelihood", gain_threshold=0.5, infer="always")("bring the mug", ["did it"])
     assert verdict.outcome is outcome
     assert verdict.gain == pytest.approx(gain)
     assert verdict.f1 == 0.0  # computed under every rule
     assert f"gain {gain:.2f}" in verdict.reason
 
 
-def test_the_verdict_carries_what_led_to_it(check: SelfCheck, engine: FakeEngine) -> None:
+@pytest.mark.parametrize(
+    ("settings", "gain", "inferred"),
+    [
+        ({"rule": "likelihood"}, 0.6, None),
+        ({"rule": "likelihood"}, 0.4, "something else"),  # an alert is always explained
+        ({"rule": "likelihood", "infer": "always"}, 0.6, "something else"),
+        ({"rule": "f1", "f1_threshold": 0.0}, 0.6, "something else"),
+    ],
+)
+def test_an_instruction_is_inferred_where_the_verdict_needs_it(
+    make_check: MakeCheck, engine: FakeEngine, settings: dict[str, object], gain: float, inferred: str | None
+) -> None:
+    engine.enqueue("something else", given_log=-3 + gain, without_log=-3)
+    verdict = make_check(gain_threshold=0.5, **settings)("bring the mug", ["did it"])
+    assert verdict.inferred == inferred
+    assert (verdict.f1 is None) == (inferred is None)
+    assert (verdict.tokens_generated == 0) == (inferred is None)
+    assert ("no instruction was inferred, as none could change the verdict" in verdict.reason) == (inferred is None)
+
+
+def test_all_evidence_is_gathered_for_who_asks_for_evidence(check: SelfCheck, engine: FakeEngine) -> None:
+    engine.enqueue("bring the mug", given_log=-1, without_log=-3)
+    assert check.observe(Episode.of("bring the mug", ["did it"])).inferred == "bring the mug"
+
+
+def test_the_verdict_carries_what_led_to_it(make_check: MakeCheck, engine: FakeEngine) -> None:
+    check = make_check(infer="always")
     engine.enqueue("put the mug down", given_log=-1.25, without_log=-3.5)
     verdict = check("bring the mug", ["picked up the mug", "put it down"], id="run-7")
     assert verdict.command_id == "run-7"

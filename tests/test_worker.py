@@ -28,14 +28,13 @@ class GatedEngine(FakeEngine):
         self.reading = threading.Event()
         self._stopped = threading.Event()
 
-    def read(self, log: object) -> int:
+    def read(self, log: Sequence[Piece]) -> int:
         self.reading.set()
         while not self.gate.wait(0.002):
             if self._stopped.is_set():
                 raise CancelledError("cancelled: the check was interrupted")
-        self.answers.clear()
         self.enqueue("go there", given_log=0.0, without_log=-3.0)
-        return 1
+        return super().read(log)
 
     def interrupt(self) -> None:
         super().interrupt()
@@ -393,8 +392,8 @@ class ReadingEngine(GatedEngine):
         super().__init__()
         self.reading_ahead = threading.Event()
 
-    def read_ahead(self, log: Sequence[Piece]) -> int:
-        super().read_ahead(log)
+    def read_ahead(self, log: Sequence[Piece], answer: str = "") -> int:
+        super().read_ahead(log, answer)
         self.reading_ahead.set()
         while not self.gate.wait(0.002):
             if self._stopped.is_set():
