@@ -39,7 +39,9 @@ class InferenceEngine(Protocol):
     def read_ahead(self, log: Sequence[Piece], answer: str = "") -> int: ...  # noqa: D102
     def read(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation: ...  # noqa: D102
-    def log_likelihoods(self, queries: Sequence[Query]) -> list[npt.NDArray[np.float64]]: ...  # noqa: D102
+    def log_likelihoods(  # noqa: D102
+        self, queries: Sequence[Query], *, at_least: float = ...
+    ) -> list[npt.NDArray[np.float64]]: ...
     def text_of(self, answer: str) -> list[str]: ...  # noqa: D102
     def deadline(self, seconds: float | None) -> AbstractContextManager[None]: ...  # noqa: D102
     def interrupt(self) -> None: ...  # noqa: D102
@@ -53,7 +55,8 @@ class Contrast:
 
     Attributes:
         rival: that alternative; None where there was none to try.
-        margin: how much likelier the command is than the rival, given the log, in nats for the whole text.
+        margin: how much likelier the command is than the rival, given the log, in nats for the whole text; at least
+            that much where it is positive, as rivals are weighed only as far as they may be likelier.
     """
 
     rival: Alternative | None
@@ -214,8 +217,10 @@ class BackwardInference:
         others = alternatives(episode.command, evidence.support.words, episode.steps, self._max_alternatives)
         if not others:
             return replace(evidence, contrast=Contrast(None, 0.0))
-        answers = [self.prompt.answer_text(command) for command in (episode.command, *(o.command for o in others))]
-        own, *rest = [float(found.sum()) for found in self._engine.log_likelihoods([Query(text) for text in answers])]
+        own = float(self._engine.log_likelihoods([Query(self.prompt.answer_text(episode.command))])[0].sum())
+        rivals = [Query(self.prompt.answer_text(other.command)) for other in others]
+        # Rivals that are not likelier than the command say nothing by how much they are not.
+        rest = [float(found.sum()) for found in self._engine.log_likelihoods(rivals, at_least=own)]
         best = int(np.argmax(rest))
         return replace(evidence, contrast=Contrast(others[best], own - rest[best]))
 

@@ -41,7 +41,6 @@ class Sample:
     Attributes:
         found: the features of the score; see :func:`flip_edge.calibration.features`. None where there is no evidence.
         gain: nats per token by which the log makes the command likelier; None likewise.
-        f1: word F1 of the inferred instruction; None likewise.
         matches: whether the run fulfilled its command.
         group: runs of one group are never on both sides of a split.
         kind: of mismatch; the kinds weigh alike when weights are fitted.
@@ -49,7 +48,6 @@ class Sample:
 
     found: Mapping[str, float] | None
     gain: float | None
-    f1: float | None
     matches: bool
     group: str
     kind: str = "failure"
@@ -188,15 +186,14 @@ def observe(check: SelfCheck, path: Path) -> list[Sample]:
         if row.outcome not in (SUCCESS, FAILURE):
             raise InputError(f"{path}: line {number}: outcome is {row.outcome!r}, not {SUCCESS!r} or {FAILURE!r}")
         evidence = check.observe(Episode.of(row.command, row.actions))
-        f1 = evidence.overlap.f1 if evidence.overlap else None
-        samples.append(Sample(features(evidence), evidence.gain, f1, row.outcome == SUCCESS, row.command))
+        samples.append(Sample(features(evidence), evidence.gain, row.outcome == SUCCESS, row.command))
     return samples
 
 
 def suggested_thresholds(samples: Iterable[Sample], false_alarm_rate: float) -> dict[str, float]:
     """Thresholds for the rules ``f1`` and ``likelihood`` at the same false-alarm rate."""
     good = [sample for sample in samples if sample.matches]
-    f1 = [sample.f1 or 0.0 for sample in good if sample.found]
+    f1 = [sample.found["f1"] for sample in good if sample.found]
     gain = [sample.gain for sample in good if sample.gain is not None]
     return {
         "f1_threshold": conformal_threshold(f1, false_alarm_rate),

@@ -23,7 +23,7 @@ from flip_edge.errors import CalibrationError
 from flip_edge.prepared import id_unprepared
 from flip_edge.registry import data_dir
 
-FORMAT = 4  # another one whenever the features change their meaning: weights for others would weigh the wrong things
+FORMAT = 3  # another one whenever the features change their meaning: weights for others would weigh the wrong things
 _ENOUGH = 0.3  # share of the command's surprise beyond which more explained says little more to a bare model
 
 
@@ -36,6 +36,7 @@ FEATURES = (
     "placed",
     "completed",
     "consistent",
+    "f1",
     "contrast",
     "no_failure",
 )
@@ -44,19 +45,16 @@ FEATURES = (
 def features(evidence: Evidence) -> dict[str, float] | None:
     """What the score is made of; each between about 0 and 1, higher for a better match. None without a likelihood.
 
-    The inferred instruction is not among them: beside the likelihood of the command, which it samples, it added nothing
-    (docs/evidence.md), and so only a verdict that has to be explained waits for it.
-
     - ``explained``: share of the command's surprise that the log takes away, 1 - LL(command | log) / LL(command), as a
       part of 0.3. Under a bare model more than that comes of words that command and log have in common.
-    - ``explained_all``: that share, as a part of 1: an adapter can tell a command that nearly follows from the log, or
-      one that the log speaks against, below 0.
+    - ``explained_all``: that share, as a part of 1: an adapter can tell a command that nearly follows from the log.
     - ``found``: share of what is asked for, in words, that the log mentions.
     - ``found_last``: the same for the last step.
     - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
     - ``placed``: share of the places where things are to be put that the steps of putting name; ``found`` likewise.
     - ``completed``: share of the acts asked for that were done, often enough and to the end.
     - ``consistent``: 0 where something was done the wrong way round, or against the command; else 1.
+    - ``f1``: word F1 of the inferred instruction.
     - ``contrast``: 1 where no command that differs in one thing is likelier; where one is, the command's share of the
       probability of both, doubled.
     - ``no_failure``: 0 where the log reports a failure that was not made good; else 1.
@@ -66,13 +64,14 @@ def features(evidence: Evidence) -> dict[str, float] | None:
         return None
     values = (
         min(explained / _ENOUGH, 1.0),
-        explained,
+        max(0.0, explained),
         support.found,
         support.found_last,
         support.found if acts.handled is None else acts.handled,
         support.found if acts.placed is None else acts.placed,
         acts.completed,
         0.0 if acts.contradictions else 1.0,
+        evidence.overlap.f1 if evidence.overlap else 0.0,
         min(1.0, 2 / (1 + math.exp(min(50.0, -contrast.margin)))),
         0.0 if support.failures else 1.0,
     )

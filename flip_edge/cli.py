@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from flip_edge import __version__, calibrate, evaluate
+from flip_edge import __version__, bench, calibrate, evaluate
 from flip_edge.config import Config, Infer, Rule, load_config
 from flip_edge.decision import Outcome
 from flip_edge.errors import FlipEdgeError, InputError
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_score(commands)
     _add_evaluate(commands)
     _add_calibrate(commands)
+    _add_bench(commands)
     _add_models(commands)
     _add_demo(commands)
     return parser
@@ -154,6 +155,18 @@ def _add_calibrate(commands: Any) -> None:
     calibrate.add_arguments(parser)
     _add_settings(parser)
     parser.set_defaults(run=_calibrate)
+
+
+def _add_bench(commands: Any) -> None:
+    parser = commands.add_parser(
+        "bench",
+        help="measure what a check costs on this machine",
+        description="Measures checks of three built-in runs, side by side with llama.cpp alone on the same tokens, a "
+        "judge, the ordinary interface, and FLIP as published; and what memory a monitor takes.",
+    )
+    bench.add_arguments(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: bench.run(_config(arguments), arguments))
 
 
 def _add_models(commands: Any) -> None:

@@ -32,7 +32,8 @@ class Decision:
         outcome: MATCH, MISMATCH or UNKNOWN.
         reason: for a person.
         rule: the rule that decided.
-        score: probability of a match, where there is a calibration and the evidence for it, under every rule.
+        score: probability of a match, where there is a calibration and the evidence for it, under every rule; at least
+            that where the evidence was settled without an instruction.
         score_threshold: what the score is held against; None without a calibration.
     """
 
@@ -83,7 +84,9 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         )
     else:
         outcome = Outcome.MATCH
-        reason = f"{_support(evidence)} ({name} {value:.2f}, at least {threshold:.2f})"
+        # Weights are not negative, so that without its F1 a score is at least what is said.
+        known = f"{value:.2f} or more" if evidence.settled and rule == "calibrated" else f"{value:.2f}"
+        reason = f"{_support(evidence)} ({name} {known}, at least {threshold:.2f})"
     return Decision(outcome, reason, rule, score, score_threshold)
 
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 import collections
 import ctypes
 import logging
+import math
 import os
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ _BATCH = 512
 # On the CPU a batch is computed in parts: no slower (SmolLM2-135M, 32 against 512), with less memory, and a deadline
 # is heard between the nodes of a graph only, the longest of which is the vocabulary for the rows that are wanted.
 _PART, _WANTED_AT_ONCE = 32, 16
+_WEIGHED_AT_ONCE = 8  # tokens of answers, before those that cannot be likely enough are given up
 _KEPT_ROWS = 32  # tokens of the answer whose logits are kept
 _LONGEST_TOKEN = 64  # characters; a text with more of them than this for every token of the context cannot fit
 
@@ -134,6 +137,11 @@ def _alike(first: Sequence[int], second: Sequence[int]) -> int:
     )
 
 
+def ordinary(path: Path, *, n_ctx: int, n_threads: int) -> Any:
+    """The ordinary interface of llama-cpp-python on a model, to compare with: a ``llama_cpp.Llama``."""
+    return llama_cpp.Llama(str(path), n_ctx=n_ctx, n_threads=n_threads, n_threads_batch=n_threads, verbose=False)
+
+
 class Engine:
     """A loaded model with a shared prefix.
 
@@ -185,6 +193,7 @@ class Engine:
         self._read_ahead = 0  # how many of them the log that was read began with
         self._used_ahead = 0  # tokens of the answer weighed ahead that were asked for
         self.decoded_tokens = 0  # since the engine was made
+        self.batches: list[tuple[int, int]] | None = None  # decoded since it was made a list: tokens, and logits wanted
         self._answer: list[int] = []  # tokens of the answer that were decoded after the log, and the logits after each
         self._answer_rows: list[_Row] = []
         self._greedy: list[int] = []  # how the log goes on most likely, as far as weighing has shown
@@ -420,8 +429,14 @@ class Engine:
             self._drop(_WORK)
         return Generation(text.decode("utf-8", "replace"), len(chosen), finished)
 
-    def log_likelihoods(self, queries: Sequence[Query]) -> list[npt.NDArray[np.float64]]:
-        """Natural log-probabilities of each answer's tokens, all answers decoded together after the log they share."""
+    def log_likelihoods(
+        self, queries: Sequence[Query], *, at_least: float = -math.inf
+    ) -> list[npt.NDArray[np.float64]]:
+        """Natural log-probabilities of each answer's tokens, all answers decoded together after the log they share.
+
+        An answer after the log whose whole log-probability is seen to be below ``at_least`` is given up: its later
+        tokens are left out, and the sum of the others, being below it too, is the most that it can come to.
+        """
         answers: list[list[int]] = []
         for query in queries:
             answers.append(self.tokenize([Piece(query.text)]))
@@ -430,74 +445,89 @@ class Engine:
         results: list[list[float]] = []
         for start in range(0, len(queries), _PARALLEL):
             part = slice(start, start + _PARALLEL)
-            results += self._weigh(answers[part], [_LOG if query.given_log else _BLANK for query in queries[part]])
+            bases = [_LOG if query.given_log else _BLANK for query in queries[part]]
+            results += self._weigh(answers[part], bases, at_least)
         return [np.array(result) for result in results]
 
-    def _weigh(self, answers: Sequence[list[int]], bases: Sequence[int]) -> list[list[float]]:
+    def _weigh(
+        self, answers: Sequence[list[int]], bases: Sequence[int], at_least: float = -math.inf
+    ) -> list[list[float]]:
+        columns = range(len(answers))
+        results: list[list[float]] = [[] for _ in columns]
         # Answers that begin alike share their beginning: a token is decoded once, for all sequences it belongs to, and
         # none that the answer kept from before begins with.
-        keeps = _LOG in bases and not self._answer
         sharers: dict[_Beginning, list[int]] = {}
-        following: dict[_Beginning, set[int]] = {}
-        values: dict[tuple[_Beginning, int], float] = {}
-        for column, (base, answer) in enumerate(zip(bases, answers, strict=True)):
+        depths: dict[_Beginning, int] = {}  # how far it leads away from what is known
+        for column in columns:
+            base, answer = bases[column], answers[column]
             if base == _BLANK and self._weighed_ahead and self._weighed_ahead[0] == answer:
-                for end, value in enumerate(self._weighed_ahead[1]):
-                    values[(base, tuple(answer[:end])), answer[end]] = value
+                results[column] = list(self._weighed_ahead[1])
                 self._used_ahead = len(answer) - 1
                 continue
             known = _alike(self._answer, answer) if base == _LOG else 0
-            for end, token in enumerate(answer):
+            for end in range(known + 1, len(answer)):
                 beginning = (base, tuple(answer[:end]))
-                following.setdefault(beginning, set()).add(token)
-                if end > known:
-                    sharers.setdefault(beginning, []).append(_WORK + column)
+                sharers.setdefault(beginning, []).append(column)
+                depths[beginning] = min(end - known, depths.get(beginning, end))
         self._require(len(sharers))
+        rows: dict[_Beginning, _Row] = {(base, ()): self._row(base) for base in set(bases)}
+        rows |= {(_LOG, tuple(self._answer[:end])): row for end, row in enumerate(self._answer_rows, 1)}
+        first = bases.index(_LOG) if _LOG in bases and not self._answer else None
+        kept: list[_Row] = []
 
-        def take(beginning: _Beginning, row: _Row) -> None:
-            base, begun = beginning
-            if base == _LOG and list(begun) == self._greedy:
+        def take() -> None:
+            """Read what the rows say, as long as they are there, and forget the borrowed ones."""
+            while (row := rows.get((_LOG, tuple(self._greedy)))) is not None:
                 self._greedy.append(int(np.argmax(row.logits)))
-            for token in following.get(beginning, ()):
-                values[beginning, token] = self._log_probability(row, token)
+            for column in columns:
+                answer, values = answers[column], results[column]
+                while len(values) < len(answer) and (row := rows.get((bases[column], tuple(answer[: len(values)])))):
+                    values.append(self._log_probability(row, answer[len(values)]))
 
-        for base in set(bases):
-            take((base, ()), self._row(base))
-        for end, row in enumerate(self._answer_rows, 1):
-            take((_LOG, tuple(self._answer[:end])), row)
-        entries = list(sharers.items())
-        kept = answers[bases.index(_LOG)][: _KEPT_ROWS + 1] if keeps else []
-        rows: list[_Row] = []
+        def hopeless(column: int) -> bool:
+            return bases[column] == _LOG and sum(results[column]) < at_least
+
+        take()
+        # Breadth first and in small parts, so that an answer that is given up costs little.
+        pending = sorted(sharers, key=depths.__getitem__)
+        size = self._wanted_at_once if at_least == -math.inf else min(_WEIGHED_AT_ONCE, self._wanted_at_once)
         try:
-            for column, (base, answer) in enumerate(zip(bases, answers, strict=True)):
-                if base == _LOG:
-                    self._fork_answer(answer, _WORK + column)
+            for column in columns:
+                if bases[column] == _LOG:
+                    self._fork_answer(answers[column], _WORK + column)
                 else:
-                    self._fork(base, _WORK + column)
-            for start in range(0, len(entries), self._wanted_at_once):
-                chunk = entries[start : start + self._wanted_at_once]
+                    self._fork(bases[column], _WORK + column)
+            while pending := [some for some in pending if not all(hopeless(column) for column in sharers[some])]:
+                chunk, pending = pending[:size], pending[size:]
                 self._decode(
                     [
-                        _Entry(begun[-1], self._length[base] + len(begun) - 1, sequences, True)
-                        for (base, begun), sequences in chunk
+                        _Entry(
+                            begun[-1],
+                            self._length[base] + len(begun) - 1,
+                            [_WORK + column for column in sharers[base, begun]],
+                            True,
+                        )
+                        for base, begun in chunk
                     ]
                 )
-                for index, (beginning, _) in enumerate(chunk):
-                    base, begun = beginning
-                    keep = keeps and base == _LOG and list(begun) == kept[: len(begun)]
-                    row = self._logits(index, copy=keep)
-                    take(beginning, row)
+                rows = {}
+                for index, (base, begun) in enumerate(chunk):
+                    keep = (
+                        first is not None
+                        and base == _LOG
+                        and len(begun) <= _KEPT_ROWS
+                        and first in sharers[base, begun]
+                    )
+                    rows[base, begun] = self._logits(index, copy=keep)
                     if keep:
-                        rows.append(row)
-            if rows:
-                self._keep_answer(_WORK + bases.index(_LOG), kept[: len(rows)], rows)
+                        kept.append(rows[base, begun])
+                take()
+            if first is not None and kept:
+                self._keep_answer(_WORK + first, answers[first][: len(kept)], kept)
         finally:
-            for column in range(len(bases)):
+            for column in columns:
                 self._drop(_WORK + column)
-        return [
-            [values[(base, tuple(answer[:end])), token] for end, token in enumerate(answer)]
-            for base, answer in zip(bases, answers, strict=True)
-        ]
+        return results
 
     def _keep_answer(self, source: int, tokens: list[int], rows: list[_Row]) -> None:
         """Keep the first answer after a log: others begin like it, and the instruction may."""
@@ -608,6 +638,8 @@ class Engine:
             for place, sequence in enumerate(entry.sequences):
                 batch.seq_id[index][place] = sequence
         batch.n_tokens = len(entries)
+        if self.batches is not None:
+            self.batches.append((len(entries), sum(entry.wanted for entry in entries)))
         code = llama_cpp.llama_decode(self._ctx, batch)
         self.decoded_tokens += len(entries)
         if code == 2:
@@ -633,6 +665,37 @@ class Engine:
     @staticmethod
     def _log_probability(row: _Row, token: int) -> float:
         return float(row.logits[token]) - row.norm
+
+    # --- measuring
+
+    def seconds_of(self, batches: Sequence[tuple[int, int]]) -> float:
+        """What llama.cpp itself takes for batches of so many tokens, and so many logits wanted, after the prefix.
+
+        The log that was read is dropped, and what was read ahead.
+        """
+        self._forget_log()
+        self._forget_ahead()
+        self._fork(_PREFIX, _WORK)
+        position = self._length[_WORK]
+        seconds = 0.0
+        for tokens, wanted in batches:
+            batch = self._batch
+            for index in range(tokens):
+                self._tokens[index] = (position + index) % self._n_vocab
+                self._positions[index] = position + index
+                self._wanted[index] = index >= tokens - wanted
+                self._sharers[index] = 1
+                batch.seq_id[index][0] = _WORK
+            batch.n_tokens = tokens
+            started = time.perf_counter()
+            code = llama_cpp.llama_decode(self._ctx, batch)
+            llama_cpp.llama_synchronize(self._ctx)
+            seconds += time.perf_counter() - started
+            if code:
+                raise CheckError(f"llama.cpp failed to decode {tokens} tokens (code {code})")
+            position += tokens
+        self._drop(_WORK)
+        return seconds
 
     # --- stopping
 

@@ -52,19 +52,18 @@ class OurScores:
         self.id = f"flip-edge {check.model_id} {check.prompt_id} {settings}"
 
     def measure(self, episode: Episode) -> Sequence[float | None]:
-        """Gain, F1, share explained and the features of one check; nothing where the evidence is not complete."""
+        """Gain, share explained and the features of one check; nothing where the evidence is not complete."""
         evidence = self._check.observe(episode)
         found = None if evidence.failure and not evidence.unparsable else features(evidence)
         if found is None:
-            return (None,) * (len(FEATURES) + 3)
-        f1 = evidence.overlap.f1 if evidence.overlap else 0.0
-        return (evidence.gain, f1, evidence.explained, *found.values())
+            return (None,) * (len(FEATURES) + 2)
+        return (evidence.gain, evidence.explained, *found.values())
 
     def scores_from(self, measured: Sequence[float | None]) -> Sequence[float | None]:
         """Score, gain, F1 and share explained."""
-        gain, f1, explained, *values = measured
+        gain, explained, *values = measured
         found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
-        scores = (gain, f1, explained)
+        scores = (gain, found.get("f1"), explained)
         if not self._calibration:
             return scores
         return (self._calibration.score_of(found) if found else None, *scores)

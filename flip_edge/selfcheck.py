@@ -93,6 +93,11 @@ class SelfCheck:
         return self._config
 
     @property
+    def engine(self) -> InferenceEngine:
+        """What computes; for measuring it."""
+        return self._engine
+
+    @property
     def rule(self) -> Rule:
         """The rule that decides: the configured one, or ``likelihood`` where there is no calibration."""
         return effective_rule(self._config, self.calibration)
@@ -133,7 +138,10 @@ class SelfCheck:
         return self._backward.observe(episode, self._config.deadline_s or None, settled)
 
     def _settled(self, episode: Episode, evidence: Evidence) -> bool:
-        """Whether it is a match whatever instruction would be inferred; what is not is worth explaining."""
+        """Whether it is a match whatever instruction would be inferred; what is not is worth explaining.
+
+        An instruction can only raise the score, as no weight of a calibration is negative.
+        """
         if self._config.infer == "always" or self.rule == "f1":
             return False
         return decide(episode, evidence, self._config, self.calibration).outcome is Outcome.MATCH

@@ -28,7 +28,8 @@ class Verdict:
         log_likelihood, log_likelihood_without_log, gain: of the command, in nats per token.
         explained: share of the command's surprise that the log takes away, in [-1, 1].
         score, score_threshold: probability that command and behaviour match, and what it is held against, in [0, 1];
-            None without a calibration.
+            None without a calibration. Where no instruction was inferred, as none could change the verdict, the
+            probability is at least the score.
         model_id, prompt_id, calibration_id: what computed it; None where there is none.
         waited_s, computed_s: seconds in the queue and at the model.
         tokens_reused, tokens_prefilled, tokens_generated: what it cost.

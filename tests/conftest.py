@@ -88,7 +88,7 @@ class FakeEngine:
         self.decoded_tokens += new
         return new
 
-    def log_likelihoods(self, queries: Sequence[Query]) -> list[np.ndarray]:
+    def log_likelihoods(self, queries: Sequence[Query], *, at_least: float = -np.inf) -> list[np.ndarray]:
         answer = self.answer
         assert answer
         self.weighed.append([query.text for query in queries])

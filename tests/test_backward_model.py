@@ -72,13 +72,35 @@ def test_a_verdict_is_complete(real: SelfCheck, fresh: Verdict) -> None:
     assert fresh.gain == pytest.approx(fresh.log_likelihood - fresh.log_likelihood_without_log)  # type: ignore[operator]
     assert fresh.log_likelihood is not None
     assert fresh.log_likelihood < 0
-    assert fresh.f1 is not None
-    assert fresh.inferred
-    assert "\n" not in fresh.inferred
-    assert (fresh.model_id, fresh.prompt_id) == ("smollm2-135m-instruct-q4_1+robot-logs-1", "log-command-bare/1")
+    assert fresh.outcome is Outcome.MATCH
+    assert (fresh.inferred, fresh.f1, fresh.tokens_generated) == (None, None, 0)
+    assert "no instruction was inferred, as none could change the verdict" in fresh.reason
+    assert (fresh.model_id, fresh.prompt_id) == ("smollm2-135m-instruct-q4_1+robot-logs-2", "log-command-bare/1")
     assert 0 < fresh.tokens_prefilled < 60
-    assert 0 < fresh.tokens_generated <= 24
     assert 0 < real(*MUG).computed_s < 60
+
+
+@pytest.mark.model
+def test_what_is_no_match_is_explained(real: SelfCheck) -> None:
+    found = real("wash the plate", MUG[1])
+    assert found.outcome is Outcome.MISMATCH
+    assert found.inferred
+    assert "\n" not in found.inferred
+    assert f'"{found.inferred}"' in found.reason
+    assert found.f1 is not None
+    assert 0 < found.tokens_generated <= 24
+
+
+@pytest.mark.model
+def test_what_an_instruction_adds_is_never_less_and_changes_no_verdict(real: SelfCheck, fresh: Verdict) -> None:
+    real.reconfigure(real.config.replace(infer="always"))
+    whole = real(*MUG)
+    real.reconfigure(real.config.replace(infer="if_needed"))
+    assert whole.inferred
+    assert (whole.outcome, whole.gain) == (fresh.outcome, fresh.gain)
+    assert whole.score is not None
+    assert fresh.score is not None
+    assert whole.score >= fresh.score
 
 
 @pytest.mark.model

@@ -46,7 +46,7 @@ class JudgedEngine:
         self.asked.append(list(log))
         return 1
 
-    def log_likelihoods(self, queries: Sequence[Query]) -> list[np.ndarray]:
+    def log_likelihoods(self, queries: Sequence[Query], *, at_least: float = -np.inf) -> list[np.ndarray]:
         self.weighed.append([query.text for query in queries])
         return [np.array([self.likely.get(query.text, -20.0)]) for query in queries]
 

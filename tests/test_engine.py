@@ -415,9 +415,27 @@ def test_other_answers_cost_only_what_they_do_not_begin_alike_with(real: Engine)
     }
     assert real.decoded_tokens - before == len(wanted)
     for first, second in zip(at_once, later, strict=True):
-        assert second == pytest.approx(first, abs=1e-3)
+        assert second == pytest.approx(first, abs=ROUNDING)
     again = real.log_likelihoods(queries)
     assert all((first == second).all() for first, second in zip(later, again, strict=True))
+
+
+def test_answers_that_cannot_be_likely_enough_are_given_up(real: Engine) -> None:
+    others = [Query(text) for text in (" bring the mug to the table\n", " bring the cup\n", " take out the trash\n")]
+    real.read(MUG)
+    own = both(real, ANSWER)[0].sum()
+    whole = real.log_likelihoods(others)
+    cut = real.log_likelihoods(others, at_least=own)
+    for first, second in zip(whole, cut, strict=True):
+        assert len(second) <= len(first)
+        assert second == pytest.approx(first[: len(second)], abs=ROUNDING)
+        if len(second) < len(first):
+            assert second.sum() < own
+    assert sum(map(len, cut)) < sum(map(len, whole)), "nothing was given up"
+    assert [len(found) for found in real.log_likelihoods(others, at_least=-1e9)] == [len(found) for found in whole]
+    likelier = max(float(found.sum()) for found in whole)
+    again = real.log_likelihoods(others, at_least=likelier - 2)
+    assert max(float(found.sum()) for found in again) == pytest.approx(likelier, abs=2 * ROUNDING)
 
 
 def test_what_was_kept_of_an_answer_is_of_this_log_only(real: Engine) -> None:
@@ -438,8 +456,9 @@ def test_an_answer_is_weighed_ahead_once_and_for_this_run_only(real: Engine, fre
     given_log, without_log = both(real, ANSWER)
     assert real.decoded_tokens - before == read + answer  # with the log alone
     assert first + second + read == fresh.tokens + answer
-    assert given_log == pytest.approx(fresh.given_log, abs=1e-3)
-    assert without_log == pytest.approx(fresh.without_log, abs=1e-3)
+    assert given_log == pytest.approx(fresh.given_log, abs=ROUNDING)
+    assert without_log == pytest.approx(fresh.without_log, abs=ROUNDING)
+    reading(real, TRASH)
     assert reading(real) == fresh
 
 

@@ -55,7 +55,7 @@ def observed(path: Path, adapter: str, scores: Path, *, n_threads: int = 0) -> I
             for row in tqdm(rows, desc=path.name, unit="row", disable=None):
                 for episode, kind in episodes_of(row):
                     known = cache.recall(key_of(episode.command, [episode]), partial(ours.measure, episode))
-                    gain, f1, _, *values = known[0]
+                    gain, _, *values = known[0]
                     found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
-                    sample = Sample(found or None, gain, f1, kind is None, row["group"], group_of(kind or ""))
+                    sample = Sample(found or None, gain, kind is None, row["group"], group_of(kind or ""))
                     yield Observed(row["source"], row["style"], sample, overlap.scores(episode)[1] or 0.0)

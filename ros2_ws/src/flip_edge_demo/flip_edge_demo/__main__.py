@@ -113,6 +113,7 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
     settings = {name: value for name in ("rule", "model") if (value := getattr(arguments, name))}
     if "rule" not in settings:
         settings |= _commissioned(Config().replace(**settings), folder, table.console.print)
+    settings["infer"] = "always"  # here somebody watches
     parameters = [part for name, value in settings.items() for part in ("-p", f"{name}:={value}")]
     with ExitStack() as stack:
         processes = [

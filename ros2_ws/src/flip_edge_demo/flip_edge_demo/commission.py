@@ -17,7 +17,7 @@ from flip_edge_demo.episodes import EPISODES_FILE, load_episodes
 
 PLAN_FILE = EPISODES_FILE.with_name("commissioning.yaml")
 GOOD_RUNS_FILE = EPISODES_FILE.with_name("good_runs.jsonl")
-FALSE_ALARM_RATE = 0.05
+FALSE_ALARM_RATE = 0.025  # nearly the lowest that so many runs can promise; its failures score far below them
 
 
 def record(target: Path) -> int:
@@ -55,7 +55,7 @@ def commission(config: Config, target: Path) -> str:
         )
     save_calibration(made, target)
     return (
-        f"calibrated on {made.runs} other, good runs of this robot for {FALSE_ALARM_RATE:.0%} false alarms: "
+        f"calibrated on {made.runs} other, good runs of this robot for {FALSE_ALARM_RATE:.1%} false alarms: "
         f"alert below a score of {made.threshold:.2f}"
     )
 
