@@ -165,7 +165,8 @@ class BackwardInference:
                 if self.prompt.supports_likelihood:
                     evidence = self._weigh(episode, evidence)
                     evidence = self._contrast(episode, evidence)
-                    evidence = replace(evidence, tokens_prefilled=self._engine.decoded_tokens - before)
+                    reused, prefilled = self._engine.reused_tokens, self._engine.decoded_tokens - before
+                    evidence = replace(evidence, tokens_reused=reused, tokens_prefilled=prefilled)
                 if settled(evidence):
                     return replace(evidence, settled=True)
                 evidence = self._infer(episode, evidence)

@@ -105,6 +105,7 @@ def test_one_bad_value_does_not_take_the_others_down(robot: Client) -> None:
 def test_a_setting_of_the_model_is_refused_while_one_is_loaded(untouched: Client) -> None:
     changed = {"model": "other.gguf", "prompt": "flip", "max_new_tokens": 8, "n_ctx": 512, "n_threads": 1}
     changed |= {"n_gpu_layers": 1, "max_alternatives": 1, "calibration": "other.yaml", "adapter": "none"}
+    changed |= {"nice": 5, "cpus": "0"}
     assert set(changed) == set(Config.__struct_fields__) - LIVE
     for state in ("active", "inactive"):
         for (name, value), result in zip(changed.items(), untouched.set(**changed), strict=True):
@@ -168,7 +169,7 @@ def test_settings_of_the_model_change_after_cleanup(start_node: StartNode, conne
     operator.connect()
     assert operator.change("deactivate")
     assert operator.change("cleanup")
-    operator.change_settings(max_new_tokens=2, n_threads=1, n_ctx=4096)
+    operator.change_settings(max_new_tokens=2, n_threads=1, n_ctx=4096, infer="always")
     assert operator.change("configure")
     assert operator.change("activate")
     assert operator.check(MUG, MUG_STEPS).tokens_generated == 2
