@@ -1,5 +1,6 @@
 # make demo   set up what it needs, then watch a simulated robot being checked
 # make test   set up, then run every test
+# make prepare   once, a few minutes: the default model in the form that is fastest on this processor
 # make lint   ruff and mypy
 # make train-smoke   the whole of training on a few rows, to an adapter that loads and checks a run
 # Another interpreter: make PYTHON=/path/to/python3 test
@@ -18,7 +19,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport LD_LIBRARY_PATH
 unexport PYTHONPATH
 
-.PHONY: demo test lint format setup model clean train-smoke
+.PHONY: demo test lint format setup model prepare clean train-smoke
 .DELETE_ON_ERROR:
 
 demo: $(stamps)/demo model
@@ -50,6 +51,10 @@ format: $(stamps)/lint
 
 setup: $(stamps)/demo model
 
+# Apart from the demo: it measures for minutes, which nobody should have to wait for.
+prepare: $(stamps)/prepare model
+	$(bin)/flip-edge models prepare
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -72,6 +77,10 @@ $(stamps)/msgs: $(msgs) | $(stamps)/core
 
 $(stamps)/demo: $(ws)/flip_edge_ros/setup.py $(ws)/flip_edge_demo/setup.py $(stamps)/msgs $(stamps)/core
 	$(pip) install -e $(ws)/flip_edge_ros -e $(ws)/flip_edge_demo
+	@touch $@
+
+$(stamps)/prepare: pyproject.toml | $(stamps)/core
+	$(pip) install -e '.[prepare]'
 	@touch $@
 
 $(stamps)/test: pyproject.toml | $(stamps)/core

@@ -81,7 +81,8 @@ def picture(report: Report, target: Path) -> None:
     axes.set_yticks(np.arange(len(ways)) + 0.4 - height / 2, ways)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_xlabel(f"seconds a check, median ({report.model_id}, {report.n_threads} threads)")
+    axes.set_xlabel("seconds a check, median")
+    axes.set_title(f"{report.model_id}, n_threads {report.n_threads}", fontsize="medium")
     axes.legend(title="run")
     try:
         figure.savefig(target)

@@ -476,7 +476,7 @@ class Engine:
         kept: list[_Row] = []
 
         def take() -> None:
-            """Read what the rows say, as long as they are there, and forget the borrowed ones."""
+            """Read what the rows say, as long as they are there: most are llama.cpp's, until the next batch."""
             while (row := rows.get((_LOG, tuple(self._greedy)))) is not None:
                 self._greedy.append(int(np.argmax(row.logits)))
             for column in columns:
