@@ -12,6 +12,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -395,8 +396,8 @@ def _overruns(check: SelfCheck, runs: dict[str, Episode], times: int) -> Iterato
 
 def _footprint(config: Config, checks: int) -> Footprint:
     """Measured in a new process that does nothing else."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return msgspec.json.decode(pool.apply(_check_again_and_again, (config, checks)), type=Footprint)
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return msgspec.json.decode(pool.submit(_check_again_and_again, config, checks).result(), type=Footprint)
 
 
 def _check_again_and_again(config: Config, checks: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flip_edge.errors import ConfigError
-from flip_edge.evaluation_report import require_matplotlib
+from flip_edge.evaluation_report import load_matplotlib
 
 if TYPE_CHECKING:
     from flip_edge.bench import Report
@@ -67,12 +67,9 @@ def picture(report: Report, target: Path) -> None:
     Raises:
         ConfigError: matplotlib is not installed, or cannot write such a file.
     """
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
     ways = list(dict.fromkeys(timing.way for timing in report.timings))
     runs = list(dict.fromkeys(timing.run for timing in report.timings))
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = load_matplotlib(".figure").Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(runs)
     for offset, run in enumerate(runs):

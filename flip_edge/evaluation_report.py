@@ -36,10 +36,15 @@ def require_matplotlib() -> None:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    _matplotlib()
+    load_matplotlib()
 
 
-def _matplotlib(module: str = "") -> Any:
+def load_matplotlib(module: str = "") -> Any:
+    """A part of matplotlib, such as ``.figure``.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     try:
         return importlib.import_module(f"matplotlib{module}")  # an extra: only a report needs it
     except ImportError:
@@ -138,7 +143,7 @@ def _pictures(methods: Sequence[MethodScores], match: Bools, chosen: Bools) -> s
 
 
 def _curves(methods: Sequence[MethodScores], match: Bools, chosen: Bools) -> Any:
-    figure = _matplotlib(".figure").Figure(figsize=(7.5, 4.2), layout="constrained")
+    figure = load_matplotlib(".figure").Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for number, method in enumerate(methods):
         alarms, found = roc(method.scores[chosen], match[chosen])
@@ -153,7 +158,7 @@ def _curves(methods: Sequence[MethodScores], match: Bools, chosen: Bools) -> Any
 def _histograms(methods: Sequence[MethodScores], match: Bools, chosen: Bools) -> Any:
     across = 4
     down = max(1, -(-len(methods) // across))
-    figure = _matplotlib(".figure").Figure(figsize=(11, 1.9 * down), layout="constrained")
+    figure = load_matplotlib(".figure").Figure(figsize=(11, 1.9 * down), layout="constrained")
     for number, method in enumerate(methods):
         axes = figure.add_subplot(down, across, number + 1)
         known = chosen & ~np.isnan(method.scores)
@@ -171,7 +176,7 @@ def _histograms(methods: Sequence[MethodScores], match: Bools, chosen: Bools) ->
 
 def _svg(figure: Any) -> str:
     buffer = io.StringIO()
-    with _matplotlib().rc_context({"svg.hashsalt": "flip_edge", "svg.fonttype": "none"}):
+    with load_matplotlib().rc_context({"svg.hashsalt": "flip_edge", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     return f"<div>{text[text.index('<svg') :]}</div>"
