@@ -40,7 +40,7 @@ from flip_edge.stopping import StopSwitch
 _PREFIX, _BLANK, _AHEAD, _LOG, _ANSWER, _WORK = 0, 1, 2, 3, 4, 5
 _PARALLEL = 32  # answers weighed in one batch
 _SEQUENCES = _WORK + _PARALLEL
-_BATCH = 512
+_BATCH, _BATCH_OFFLOADED = 512, 128  # on a GPU a deadline is heard between batches only
 # On the CPU a batch is computed in parts: no slower (SmolLM2-135M, 32 against 512), with less memory, and a deadline
 # is heard between the nodes of a graph only, the longest of which is the vocabulary for the rows that are wanted.
 _PART, _WANTED_AT_ONCE = 32, 16
@@ -173,7 +173,8 @@ class Engine:
         self.adapter = adapter
         self.n_ctx = n_ctx
         self.n_threads = n_threads or default_threads()
-        self.gpu_offload_missing = n_gpu_layers != 0 and not llama_cpp.llama_supports_gpu_offload()
+        self._offloaded = n_gpu_layers != 0 and llama_cpp.llama_supports_gpu_offload()
+        self.gpu_offload_missing = n_gpu_layers != 0 and not self._offloaded
         self._model: Any = None
         self._ctx: Any = None
         self._batch: Any = None
@@ -184,7 +185,7 @@ class Engine:
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self._n_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
         self._open_batch()
-        self._wanted_at_once = _WANTED_AT_ONCE if n_gpu_layers == 0 else self._capacity
+        self._wanted_at_once = self._capacity if self._offloaded else _WANTED_AT_ONCE
         self._length = [0] * _SEQUENCES
         self._own = [0] * _SEQUENCES  # how many of its tokens a sequence does not share with the one it was forked from
         self._rows: dict[int, _Row] = {}
@@ -222,12 +223,12 @@ class Engine:
             raise ConfigError(f"n_ctx is {self.n_ctx}, but {self.path.name} was trained for {trained} tokens")
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = self.n_ctx
-        params.n_batch = min(_BATCH, self.n_ctx)
-        params.n_ubatch = params.n_batch if n_gpu_layers else min(_PART, self.n_ctx)
+        params.n_batch = min(_BATCH_OFFLOADED if self._offloaded else _BATCH, self.n_ctx)
+        params.n_ubatch = params.n_batch if self._offloaded else min(_PART, self.n_ctx)
         params.n_seq_max = _SEQUENCES
         params.n_threads = params.n_threads_batch = self.n_threads
         params.kv_unified = True
-        if n_gpu_layers == 0:
+        if not self._offloaded:
             # On the CPU flash attention adds up in half precision: the same answer differed by 0.26 nats a token
             # between one batch and another (SmolLM2-135M), and took longer.
             params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -641,6 +642,8 @@ class Engine:
         if self.batches is not None:
             self.batches.append((len(entries), sum(entry.wanted for entry in entries)))
         code = llama_cpp.llama_decode(self._ctx, batch)
+        if self._offloaded:
+            llama_cpp.llama_synchronize(self._ctx)  # it returns before a GPU has done its work
         self.decoded_tokens += len(entries)
         if code == 2:
             self._switch.raise_if_stopped()

@@ -482,6 +482,14 @@ def test_another_engine_says_the_same_to_the_bit(real: Engine, fresh: Reading, m
     assert reading(real) == fresh  # nor does the end of one
 
 
+def test_layers_that_no_gpu_takes_change_nothing(model_path: Path, fresh: Reading) -> None:
+    with Engine(model_path, n_ctx=N_CTX, n_threads=1, n_gpu_layers=-1) as engine:
+        if not engine.gpu_offload_missing:
+            pytest.skip("this llama.cpp can offload")
+        engine.prime(PREFIX, NO_LOG)
+        assert reading(engine) == fresh
+
+
 def test_another_prefix_and_back_is_bit_identical(model_path: Path, fresh: Reading) -> None:
     with Engine(model_path, n_ctx=N_CTX, n_threads=1) as engine:
         engine.prime([Piece("A story.\n")], [Piece("It begins:")])
