@@ -34,9 +34,9 @@ class RecordingEngine(Engine):
         self.extended.append(tuple(tokens))
         super()._extend(sequence, tokens)
 
-    def _weigh(self, answers: Sequence[Sequence[int]], bases: Sequence[int]) -> list[list[float]]:
+    def _weigh(self, answers: Sequence[list[int]], bases: Sequence[int], *rest: float) -> list[list[float]]:
         self.weighed += [tuple(answer) for answer in answers]
-        return super()._weigh(answers, bases)
+        return super()._weigh(answers, bases, *rest)
 
 
 @pytest.mark.model
