@@ -20,9 +20,9 @@ from flip_edge import Config, SelfCheck
 from flip_edge.episode import Episode
 from flip_edge.models import resolve, resolve_adapter
 from flip_edge.prepared import find_prepared
+from flip_edge.statistics import ratio_estimate
 
 RUNS = Path(__file__).parent.parent / "ros2_ws/src/flip_edge_demo/flip_edge_demo/data/good_runs.jsonl"
-_RESAMPLES = 2000
 
 
 def main() -> None:
@@ -64,14 +64,11 @@ def main() -> None:
                     started = time.perf_counter()
                     check.observe(episode)
                     seconds[name].append(time.perf_counter() - started)
-    bare = np.array(next(iter(seconds.values())))
-    draw = np.random.default_rng(0)
+    bare = next(iter(seconds.values()))
     print(f"{'':36}{'ms a check':>11}{'ratio':>8}   95 % interval")
     for name, found in seconds.items():
-        ratios = np.array(found) / bare  # of the same run in the same round
-        medians = np.median(draw.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
-        low, high = np.quantile(medians, [0.025, 0.975])
-        print(f"{name:36}{1000 * np.median(found):11.0f}{np.median(ratios):8.2f}   [{low:.2f}, {high:.2f}]")
+        ratio = ratio_estimate(found, bare)  # of the same run in the same round
+        print(f"{name:36}{1000 * np.median(found):11.0f}{ratio.value:8.2f}   [{ratio.low:.2f}, {ratio.high:.2f}]")
 
 
 if __name__ == "__main__":

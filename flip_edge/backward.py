@@ -32,10 +32,10 @@ class InferenceEngine(Protocol):
 
     @property
     def reused_tokens(self) -> int: ...  # noqa: D102 - see Engine
-    def chat(self, messages: Sequence[tuple[str, str]]) -> str: ...  # noqa: D102
-    def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None: ...  # noqa: D102
     @property
     def decoded_tokens(self) -> int: ...  # noqa: D102
+    def chat(self, messages: Sequence[tuple[str, str]]) -> str: ...  # noqa: D102
+    def prime(self, prefix: Sequence[Piece], no_log: Sequence[Piece] = ()) -> None: ...  # noqa: D102
     def read_ahead(self, log: Sequence[Piece], answer: str = "") -> int: ...  # noqa: D102
     def read(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation: ...  # noqa: D102

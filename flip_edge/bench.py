@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -23,6 +23,7 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
+from flip_edge.backward import BackwardInference
 from flip_edge.baselines.judges import YesNoJudge
 from flip_edge.bench_report import picture, table
 from flip_edge.config import Config
@@ -30,13 +31,14 @@ from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError
 from flip_edge.evaluation_report import require_matplotlib
 from flip_edge.models import resolve
-from flip_edge.prompts import ChatPrompt, CompletionPrompt, load_prompt
+from flip_edge.prompts import ChatPrompt, CompletionPrompt, Query, load_prompt
 from flip_edge.selfcheck import SelfCheck
+from flip_edge.statistics import ratio_estimate
 
-_RESAMPLES = 2000
 _STEPS = (1, 2, 5, 10, 20, 50, 100, 200)
 _ALTERNATIVES = (1, 2, 4, 8, 16, 32)
 _EXAMPLES = (0, 1, 2, 4, 8, 16)
+_THREADS = (1, 2, 4, 8, 16, 32, 64)
 _DEADLINES = (0.05, 0.2, 1.0)
 _TURNS = (0, 1, 0, 0, 0, 0, 0, 2, 0, 0)  # runs by number: mostly short ones, as of a robot that is told much
 _FLOOR = "llama.cpp alone, the same tokens"
@@ -80,7 +82,7 @@ class Overrun(msgspec.Struct, frozen=True):
         deadline_s: what they were given.
         median_s, p99_s, most_s: how much later the verdict came.
         times: how many checks.
-        clean: whether the next check said what it says on a fresh engine, each time.
+        clean: whether the next check, looked at every tenth time, said what it says on a fresh engine.
     """
 
     deadline_s: float
@@ -124,7 +126,7 @@ class Report(msgspec.Struct, frozen=True):
     scaling: list[Point]
     overruns: list[Overrun]
     footprint: Footprint
-    bytes_per_token: float
+    characters_per_token: float
     joules_a_check: float | None
 
 
@@ -188,7 +190,7 @@ def measure(config: Config, rounds: int, *, full: bool = False, checks: int = 10
             scaling=points,
             overruns=overruns,
             footprint=footprint,
-            bytes_per_token=sum(len(step) for step in runs["long"].steps) / tokens,
+            characters_per_token=sum(len(step) for step in runs["long"].steps) / tokens,
             joules_a_check=joules,
         )
 
@@ -231,38 +233,40 @@ def _side_by_side(check: SelfCheck, runs: dict[str, Episode], rounds: int) -> It
         Engine(base.path, **options) as judging,
     ):
         judge = YesNoJudge(judging, base.id)
-        floors = {name: batches(episode) for name, episode in runs.items()}
+        floors = {episode: batches(episode) for episode in runs.values()}
+        ways: dict[str, Callable[[Episode], float]] = {
+            _FLOOR: lambda episode: engine.seconds_of(floors[episode]),
+            "all at once": lambda episode: _timed(lambda: check.check(episode)),
+            "steps read as they came": streaming,
+            "all at once, always explained": explained,
+            "yes/no judge": lambda episode: _timed(lambda: judge.scores(episode)),
+            "few-shot, ordinary interface": lambda episode: _completion(completing, episode),
+            _FIVE: lambda episode: _published(chatting, episode),
+        }
         seconds: dict[tuple[str, str], list[float]] = {}
         for number in tqdm(range(rounds + 1), desc="side by side", unit="round", disable=None):
             for name, episode in runs.items():
-                ways: dict[str, Callable[[], float]] = {
-                    _FLOOR: lambda name=name: engine.seconds_of(floors[name]),  # type: ignore[misc]
-                    "all at once": lambda episode=episode: _timed(lambda: check.check(episode)),  # type: ignore[misc]
-                    "steps read as they came": lambda episode=episode: streaming(episode),  # type: ignore[misc]
-                    "all at once, always explained": lambda episode=episode: explained(episode),  # type: ignore[misc]
-                    "yes/no judge": lambda episode=episode: _timed(lambda: judge.scores(episode)),  # type: ignore[misc]
-                    "few-shot, ordinary interface": lambda episode=episode: _completion(completing, episode),  # type: ignore[misc]
-                    _FIVE: lambda episode=episode: _published(chatting, episode),  # type: ignore[misc]
-                }
                 for way, timed in ways.items():
                     if way == _FIVE and number > _FIVE_ROUNDS:
                         continue
-                    found = timed()
+                    found = timed(episode)
                     if number:  # the first round warms up
                         seconds.setdefault((name, way), []).append(found)
-    draw = np.random.default_rng(0)
     for (name, way), measured in seconds.items():
-        ratios = np.array(measured) / np.array(seconds[name, _FLOOR][: len(measured)])
-        medians = np.median(draw.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
-        low, high = np.quantile(medians, [0.025, 0.975])
-        median = statistics.median(measured)
-        yield Timing(name, way, median, float(np.median(ratios)), float(low), float(high), len(measured))
+        ratio = ratio_estimate(measured, seconds[name, _FLOOR][: len(measured)])
+        yield Timing(name, way, statistics.median(measured), ratio.value, ratio.low, ratio.high, len(measured))
 
 
 def _timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
+
+
+def _typical(work: Callable[[], object], rounds: int) -> float:
+    """The median of several times, after one that warms up."""
+    work()
+    return statistics.median(_timed(work) for _ in range(rounds))
 
 
 def _completion(llama: Any, episode: Episode) -> float:
@@ -292,8 +296,7 @@ def _published(llama: Any, episode: Episode) -> float:
 
 def _log_tokens(check: SelfCheck, episode: Episode) -> int:
     engine: Any = check.engine
-    prompt = load_prompt(check.prompt_id.partition("/")[0])
-    return len(engine.tokenize(prompt.log(episode.steps, engine.chat)))
+    return len(engine.tokenize(check.prompt.log(episode.steps, engine.chat)))
 
 
 # --- how it grows
@@ -303,45 +306,39 @@ def _scaling(check: SelfCheck, runs: dict[str, Episode], rounds: int) -> Iterato
     config = check.config
     median = runs["median"]
 
-    def timed(checking: SelfCheck, episode: Episode) -> float:
-        checking.check(episode)
-        return statistics.median(_timed(lambda: checking.check(episode)) for _ in range(rounds))
-
     for count in tqdm(_STEPS, desc="steps", disable=None):
         episode = Episode.of(median.command, (median.steps * -(-count // len(median.steps)))[:count])
         verdict = check.check(episode)
         note = f"{verdict.tokens_prefilled} tokens" if verdict.tokens_prefilled else verdict.reason
-        yield Point("steps", count, timed(check, episode), note)
-    for count in tqdm(_ALTERNATIVES, desc="alternatives", disable=None):
-        yield Point("alternatives", count, _weighing(check, runs["long"], count, rounds))
+        yield Point("steps", count, _typical(partial(check.check, episode), rounds), note)
+    if check.prompt.supports_likelihood:
+        for count in tqdm(_ALTERNATIVES, desc="alternatives", disable=None):
+            yield Point("alternatives", count, _weighing(check, runs["long"], count, rounds))
     yield from _with_examples(config, median, rounds)
-    for count in tqdm(_threads(), desc="threads", disable=None):
+    processors = len(os.sched_getaffinity(0))
+    for count in tqdm([count for count in _THREADS if count <= processors], desc="threads", disable=None):
         with SelfCheck(config.replace(n_threads=count)) as other:
-            yield Point("threads", count, timed(other, median))
+            yield Point("threads", count, _typical(partial(other.check, median), rounds))
 
 
 def _weighing(check: SelfCheck, episode: Episode, count: int, rounds: int) -> float:
     """A check that weighs the command against so many others, which differ in one word."""
-    from flip_edge.prompts import Query
-
     engine: Any = check.engine
-    prompt = load_prompt(check.prompt_id.partition("/")[0])
+    prompt = check.prompt
     words = [word for step in episode.steps for word in step.split() if word.isalpha()]
     own = prompt.answer_text(episode.command)
     others = [prompt.answer_text(episode.command.replace("blue", word)) for word in dict.fromkeys(words)][:count]
-    seconds = []
-    for _ in range(rounds):
-        started = time.perf_counter()
+
+    def weigh() -> None:
         engine.read(prompt.log(episode.steps, engine.chat))
         given_log, _ = engine.log_likelihoods([Query(own), Query(own, given_log=False)])
         engine.log_likelihoods([Query(text) for text in others], at_least=float(given_log.sum()))
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+
+    return _typical(weigh, rounds)
 
 
 def _with_examples(config: Config, episode: Episode, rounds: int) -> Iterator[Point]:
     """The bare model with more and fewer examples before the log; they are read once, when a check is opened."""
-    from flip_edge.backward import BackwardInference
     from flip_edge.engine import Engine
 
     few_shot = load_prompt("log-command")
@@ -354,16 +351,8 @@ def _with_examples(config: Config, episode: Episode, rounds: int) -> Iterator[Po
             started = time.perf_counter()
             reader = BackwardInference(engine, prompt, config.max_new_tokens, config.max_alternatives)
             opened = time.perf_counter() - started
-            reader.observe(episode, None, lambda _: True)
-            seconds = statistics.median(
-                _timed(partial(reader.observe, episode, None, lambda _: True)) for _ in range(rounds)
-            )
+            seconds = _typical(partial(reader.observe, episode, None, lambda _: True), rounds)
         yield Point("examples", count, seconds, f"read once in {opened:.2f} s")
-
-
-def _threads() -> Sequence[int]:
-    most = len(os.sched_getaffinity(0))
-    return [count for count in (1, 2, 4, 8, 16, 32, 64) if count <= most]
 
 
 # --- deadlines
@@ -397,10 +386,10 @@ def _overruns(check: SelfCheck, runs: dict[str, Episode], times: int) -> Iterato
 def _footprint(config: Config, checks: int) -> Footprint:
     """Measured in a new process that does nothing else."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return msgspec.json.decode(pool.submit(_check_again_and_again, config, checks).result(), type=Footprint)
+        return pool.submit(_check_again_and_again, config, checks).result()
 
 
-def _check_again_and_again(config: Config, checks: int) -> bytes:
+def _check_again_and_again(config: Config, checks: int) -> Footprint:
     started = time.perf_counter()
     runs = list(episodes().values())
     with SelfCheck(config) as check:
@@ -417,16 +406,14 @@ def _check_again_and_again(config: Config, checks: int) -> bytes:
         engine: Any = check.engine
         files = [path for path in (engine.path, engine.adapter) if path]
         figures = [[(found.outcome, found.reason, found.score, found.gain) for found in some] for some in (first, last)]
-        return msgspec.json.encode(
-            Footprint(
-                start_s=opened - started,
-                first_s=(ready - opened) / len(runs),
-                model_bytes=sum(path.stat().st_size for path in files),
-                peak_bytes=_status("VmHWM"),
-                grown_bytes=max(0, _status("VmRSS") - settled) if settled else 0,
-                checks=max(checks, len(runs)),
-                same=figures[0] == figures[1],
-            )
+        return Footprint(
+            start_s=opened - started,
+            first_s=(ready - opened) / len(runs),
+            model_bytes=sum(path.stat().st_size for path in files),
+            peak_bytes=_status("VmHWM"),
+            grown_bytes=max(0, _status("VmRSS") - settled) if settled else 0,
+            checks=max(checks, len(runs)),
+            same=figures[0] == figures[1],
         )
 
 

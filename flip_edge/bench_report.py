@@ -53,7 +53,7 @@ def table(report: Report) -> str:
         f"memory at most {found.peak_bytes / 1e6:.0f} MB resident: model files, {found.model_bytes / 1e6:.0f} MB, and "
         f"{(found.peak_bytes - found.model_bytes) / 1e6:.0f} MB; {grown}",
         f"the last verdicts are {'' if found.same else 'NOT '}the first ones, to the bit",
-        f"{report.bytes_per_token:.1f} characters of description a token",
+        f"{report.characters_per_token:.1f} characters of description a token",
         "energy: this machine does not tell"
         if report.joules_a_check is None
         else f"energy: {report.joules_a_check:.2f} J a check, of the whole processor",

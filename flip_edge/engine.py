@@ -630,18 +630,10 @@ class Engine:
         """Decode at most one batch of entries."""
         self._raise_if_closed()
         self._switch.raise_if_stopped()
-        batch = self._batch
-        for index, entry in enumerate(entries):
-            self._tokens[index] = entry.token
-            self._positions[index] = entry.position
-            self._wanted[index] = entry.wanted
-            self._sharers[index] = len(entry.sequences)
-            for place, sequence in enumerate(entry.sequences):
-                batch.seq_id[index][place] = sequence
-        batch.n_tokens = len(entries)
+        self._fill(entries)
         if self.batches is not None:
             self.batches.append((len(entries), sum(entry.wanted for entry in entries)))
-        code = llama_cpp.llama_decode(self._ctx, batch)
+        code = llama_cpp.llama_decode(self._ctx, self._batch)
         if self._offloaded:
             llama_cpp.llama_synchronize(self._ctx)  # it returns before a GPU has done its work
         self.decoded_tokens += len(entries)
@@ -651,6 +643,17 @@ class Engine:
             raise ContextOverflowError(f"context overflow: no free cells among {self.n_ctx}; raise n_ctx")
         if code != 0:
             raise CheckError(f"llama.cpp failed to decode {len(entries)} tokens (code {code})")
+
+    def _fill(self, entries: Sequence[_Entry]) -> None:
+        batch = self._batch
+        for index, entry in enumerate(entries):
+            self._tokens[index] = entry.token
+            self._positions[index] = entry.position
+            self._wanted[index] = entry.wanted
+            self._sharers[index] = len(entry.sequences)
+            for place, sequence in enumerate(entry.sequences):
+                batch.seq_id[index][place] = sequence
+        batch.n_tokens = len(entries)
 
     def _logits(self, index: int, *, copy: bool = False) -> _Row:
         pointer = llama_cpp.llama_get_logits_ith(self._ctx, index)
@@ -682,21 +685,15 @@ class Engine:
         position = self._length[_WORK]
         seconds = 0.0
         for tokens, wanted in batches:
-            batch = self._batch
-            for index in range(tokens):
-                self._tokens[index] = (position + index) % self._n_vocab
-                self._positions[index] = position + index
-                self._wanted[index] = index >= tokens - wanted
-                self._sharers[index] = 1
-                batch.seq_id[index][0] = _WORK
-            batch.n_tokens = tokens
+            end = position + tokens
+            self._fill([_Entry(at % self._n_vocab, at, (_WORK,), at >= end - wanted) for at in range(position, end)])
             started = time.perf_counter()
-            code = llama_cpp.llama_decode(self._ctx, batch)
+            code = llama_cpp.llama_decode(self._ctx, self._batch)
             llama_cpp.llama_synchronize(self._ctx)
             seconds += time.perf_counter() - started
             if code:
                 raise CheckError(f"llama.cpp failed to decode {tokens} tokens (code {code})")
-            position += tokens
+            position = end
         self._drop(_WORK)
         return seconds
 

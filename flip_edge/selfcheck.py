@@ -15,7 +15,7 @@ from flip_edge.errors import ConfigError
 from flip_edge.models import AdapterFile, ModelFile, joined_id, resolve, resolve_adapter, verify
 from flip_edge.neighbours import processors
 from flip_edge.prepared import find_prepared
-from flip_edge.prompts import DEFAULT_PROMPT, load_prompt, prompt_id
+from flip_edge.prompts import DEFAULT_PROMPT, PromptFormat, load_prompt, prompt_id
 from flip_edge.verdict import Verdict, verdict_of
 
 _log = logging.getLogger(__name__)
@@ -96,6 +96,11 @@ class SelfCheck:
     def engine(self) -> InferenceEngine:
         """What computes; for measuring it."""
         return self._engine
+
+    @property
+    def prompt(self) -> PromptFormat:
+        """How a run is put before the model."""
+        return self._backward.prompt
 
     @property
     def rule(self) -> Rule:

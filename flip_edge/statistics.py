@@ -87,15 +87,20 @@ def auroc_resampled(scores: Floats, match: Bools, weights: Integers) -> Floats:
 
 
 def detection_resampled(scores: Floats, match: Bools, weights: Integers, false_alarm_rate: float) -> Floats:
-    """:func:`detection_rate` for every weighting; a mismatch without an answer is found as often as chance would."""
+    """:func:`detection_rate` for every weighting; what has no answer is found as often as chance would.
+
+    That is every mismatch where no match has an answer: no threshold can be set by it.
+    """
     answered = ~np.isnan(scores)
     positives, negatives = _by_score(scores[answered], match[answered], weights[:, answered])
     alarms = np.cumsum(positives, axis=1) - positives
     found = np.cumsum(negatives, axis=1) - negatives
     allowed = alarms <= false_alarm_rate * positives.sum(axis=1, keepdims=True) + 1e-9
     best = np.where(allowed, found, 0).max(axis=1, initial=0)
+    mismatches = weights[:, ~match].sum(axis=1)
     silent = weights[:, ~match & ~answered].sum(axis=1)
-    return _ratio(best + false_alarm_rate * silent, weights[:, ~match].sum(axis=1))
+    settable = positives.sum(axis=1) > 0
+    return _ratio(np.where(settable, best + false_alarm_rate * silent, false_alarm_rate * mismatches), mismatches)
 
 
 def balanced_resampled(correct: Floats, match: Bools, weights: Integers) -> Floats:
@@ -153,6 +158,13 @@ def interval(samples: Floats) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def ratio_estimate(times: npt.ArrayLike, base: npt.ArrayLike, *, count: int = 2000, seed: int = 0) -> Estimate:
+    """The median ratio of two series of times that were measured by turns, pair by pair, with its interval."""
+    ratios = np.asarray(times, dtype=np.float64) / np.asarray(base, dtype=np.float64)
+    drawn = np.random.default_rng(seed).choice(ratios, (count, len(ratios)))
+    return Estimate(float(np.median(ratios)), *interval(np.median(drawn, axis=1)))
 
 
 def auroc_estimate(scores: Floats, match: Bools, weights: Integers) -> Estimate:

@@ -28,7 +28,7 @@ REPORT = Report(
     scaling=[Point("steps", 1, 0.1, "10 tokens"), Point("steps", 2, 0.3)],
     overruns=[Overrun(0.05, 0.001, 0.004, 0.005, 30, True), Overrun(0.2, 0.001, 0.002, 0.003, 30, False)],
     footprint=Footprint(0.5, 0.2, 100_000_000, 220_000_000, 1_500_000, 30, True),
-    bytes_per_token=3.5,
+    characters_per_token=3.5,
     joules_a_check=None,
 )
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flip_edge.statistics import (
+    Estimate,
     auroc,
     auroc_difference,
     auroc_estimate,
@@ -16,6 +17,7 @@ from flip_edge.statistics import (
     detection_rate,
     detection_resampled,
     interval,
+    ratio_estimate,
     resamples,
     threshold_for,
 )
@@ -79,6 +81,11 @@ def test_detection_at_a_false_alarm_rate_by_hand() -> None:
     assert detection_rate(scores, match, 0.05) == pytest.approx(1 / 5)
 
 
+def test_no_threshold_can_be_set_by_matches_without_an_answer() -> None:
+    scores, match = arrays([0.0, NAN, 0.1], [0, 1, 0])
+    assert detection_rate(scores, match, 0.2) == pytest.approx(0.2)
+
+
 @given(labelled_scores, st.sampled_from([0.0, 0.05, 0.2, 0.5]))
 def test_detection_is_the_best_of_all_allowed_thresholds(rows: list[tuple[float, bool]], rate: float) -> None:
     scores, match = arrays([0.3 if np.isnan(score) else score for score, _ in rows], [label for _, label in rows])
@@ -101,6 +108,7 @@ def test_balanced_accuracy_by_hand() -> None:
 
 @settings(max_examples=30)
 @given(labelled_scores, st.integers(0, 5))
+@example([(0.0, False), (NAN, True), (0.0, True), (0.1, False)], 1)  # a sample whose only match has no answer
 def test_a_weighting_is_the_same_as_repeating_the_rows(rows: list[tuple[float, bool]], seed: int) -> None:
     scores, match = arrays([score for score, _ in rows], [label for _, label in rows])
     weights = resamples(match, np.arange(len(rows)) // 2, count=3, seed=seed)
@@ -187,3 +195,10 @@ def test_exact_binomial_intervals_against_scipy() -> None:
 def test_the_range_of_a_binomial_count() -> None:
     assert binomial_range(100, 0.05) == (1, 10)
     assert binomial_range(10, 0.0) == (0, 0)
+
+
+def test_a_ratio_is_of_pairs_that_were_measured_together() -> None:
+    base = [1.0, 10.0, 100.0]  # a machine that grew busy slowed both alike
+    found = ratio_estimate([2.0, 20.0, 300.0], base)
+    assert (found.value, found.low, found.high) == (2.0, 2.0, 3.0)
+    assert ratio_estimate(base, base) == Estimate(1.0, 1.0, 1.0)
