@@ -26,6 +26,8 @@ from flip_edge.support import Support, support
 if TYPE_CHECKING:
     from flip_edge.engine import Generation
 
+_TEMPERATURE = 0.7  # of drawn instructions: a small model's at 1 are too often beside the point
+
 
 class InferenceEngine(Protocol):
     """What backward inference asks of an engine; :class:`flip_edge.engine.Engine` is the real one."""
@@ -39,6 +41,9 @@ class InferenceEngine(Protocol):
     def read_ahead(self, log: Sequence[Piece], answer: str = "") -> int: ...  # noqa: D102
     def read(self, log: Sequence[Piece]) -> int: ...  # noqa: D102
     def generate(self, max_tokens: int, *, stop: str | None = "\n") -> Generation: ...  # noqa: D102
+    def sample(  # noqa: D102
+        self, count: int, max_tokens: int, *, temperature: float = ..., stop: str | None = "\n"
+    ) -> list[Generation]: ...
     def log_likelihoods(  # noqa: D102
         self, queries: Sequence[Query], *, at_least: float = ...
     ) -> list[npt.NDArray[np.float64]]: ...
@@ -70,6 +75,8 @@ class Evidence:
     Attributes:
         inferred: the instruction that the behaviour implies.
         overlap: that instruction against the command.
+        sampled: instructions drawn beside it; the draws in which there was none are empty.
+        sampled_f1: the mean word F1 of the draws against the command, in [0, 1]; an empty one counts 0.
         log_likelihood: mean natural log-probability of the command's tokens given the log, in nats per token.
         log_likelihood_without_log: the same without the log.
         support: which words of the command the log supports, and the failures it reports.
@@ -83,6 +90,8 @@ class Evidence:
 
     inferred: str | None = None
     overlap: Overlap | None = None
+    sampled: tuple[str, ...] = ()
+    sampled_f1: float | None = None
     log_likelihood: float | None = None
     log_likelihood_without_log: float | None = None
     support: Support | None = None
@@ -94,6 +103,13 @@ class Evidence:
     tokens_reused: int = 0
     tokens_prefilled: int = 0
     tokens_generated: int = 0
+
+    @property
+    def f1(self) -> float | None:
+        """Word F1, in [0, 1]: the mean over the instructions drawn, where some were, else that of the inferred one."""
+        if self.sampled_f1 is not None:
+            return self.sampled_f1
+        return self.overlap.f1 if self.overlap else None
 
     @property
     def gain(self) -> float | None:
@@ -141,7 +157,12 @@ class BackwardInference:
         self._primed = True
 
     def observe(
-        self, episode: Episode, deadline_s: float | None = None, settled: Callable[[Evidence], bool] = lambda _: False
+        self,
+        episode: Episode,
+        deadline_s: float | None = None,
+        settled: Callable[[Evidence], bool] = lambda _: False,
+        *,
+        samples: int = 0,
     ) -> Evidence:
         """Gather the evidence of a run. What fails or runs out of time is left out, with the reason in it.
 
@@ -149,6 +170,8 @@ class BackwardInference:
             episode: the run.
             deadline_s: seconds that it may take; None for no limit.
             settled: whether the evidence is enough without an inferred instruction; asked when all else is there.
+            samples: how many instructions to draw beside the likeliest; none under a chat prompt, whose answers are
+                long.
         """
         evidence = Evidence()
         if script := foreign_script(self.prompt, episode.command):
@@ -170,6 +193,8 @@ class BackwardInference:
                 if settled(evidence):
                     return replace(evidence, settled=True)
                 evidence = self._infer(episode, evidence)
+                if samples and self.prompt.supports_likelihood:
+                    evidence = self._sample(episode, evidence, samples)
         except CheckError as error:
             # After an unexpected failure nothing in memory is trusted.
             self._primed = self._primed and type(error) is not CheckError
@@ -236,3 +261,15 @@ class BackwardInference:
                 unparsable=True,
             )
         return replace(evidence, inferred=inferred, overlap=compare(inferred, episode.command))
+
+    def _sample(self, episode: Episode, evidence: Evidence, samples: int) -> Evidence:
+        generations = self._engine.sample(
+            samples, self._max_new_tokens, temperature=_TEMPERATURE, stop=self.prompt.stop
+        )
+        drawn = tuple(self.prompt.parse(generation.text) or "" for generation in generations)
+        return replace(
+            evidence,
+            sampled=drawn,
+            sampled_f1=float(np.mean([compare(text, episode.command).f1 for text in drawn])),
+            tokens_generated=evidence.tokens_generated + sum(generation.tokens for generation in generations),
+        )

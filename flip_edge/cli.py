@@ -223,6 +223,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         help=f"rule f1: mismatch below it (default: {defaults.f1_threshold})",
     )
     group.add_argument(
+        "--samples", type=int, metavar="N", help=f"rule f1: instructions to sample (default: {defaults.samples})"
+    )
+    group.add_argument(
         "--gain-threshold",
         type=float,
         metavar="X",
@@ -251,7 +254,7 @@ def _add_infer(parser: argparse.ArgumentParser) -> None:
 def _config(arguments: argparse.Namespace) -> Config:
     config = load_config(arguments.config) if arguments.config else Config()
     names = ["model", "adapter", "prompt", "rule", "f1_threshold", "gain_threshold", "calibration"]
-    names += ["score_threshold", "deadline_s", "n_threads", "infer"]
+    names += ["score_threshold", "deadline_s", "n_threads", "infer", "samples"]
     return config.replace(**{name: value for name in names if (value := getattr(arguments, name, None)) is not None})
 
 

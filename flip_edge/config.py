@@ -26,6 +26,7 @@ LIVE = frozenset(
         "gain_threshold",
         "score_threshold",
         "infer",
+        "samples",
         "deadline_s",
         "idle_timeout_s",
         "max_steps",
@@ -125,6 +126,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "match."
         ),
     ] = "if_needed"
+    samples: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=32,
+            description="Rule 'f1': instructions to sample beside the likeliest; F1 is their mean. 0: the likeliest "
+            "alone decides.",
+        ),
+    ] = 8
     deadline_s: Annotated[
         float,
         Meta(

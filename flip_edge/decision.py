@@ -52,7 +52,8 @@ def effective_rule(config: Config, calibration: Calibration | None) -> Rule:
 def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Calibration | None = None) -> Decision:
     """Apply the rule.
 
-    A mismatch is, under rule ``f1``, an F1 below ``f1_threshold``, as FLIP's reward is used; under ``likelihood``, a
+    A mismatch is, under rule ``f1``, an F1 below ``f1_threshold``, as FLIP's reward is used (the mean over the sampled
+    instructions, where some were); under ``likelihood``, a
     gain below ``gain_threshold``; under ``calibrated``, a score below the calibration's threshold or
     ``score_threshold``; there, a match that nothing read in the log bears out is UNKNOWN. Evidence that the rule needs
     and that is not there makes the verdict UNKNOWN.
@@ -61,7 +62,7 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
     score = calibration.score(evidence) if calibration else None
     score_threshold = (config.score_threshold or calibration.threshold) if calibration else None
     measures: dict[Rule, tuple[str, float | None, float]] = {
-        "f1": ("F1", evidence.overlap.f1 if evidence.overlap else None, config.f1_threshold),
+        "f1": (_f1_name(evidence), evidence.f1, config.f1_threshold),
         "likelihood": ("gain", evidence.gain, config.gain_threshold),
         "calibrated": ("score", score, score_threshold or 0.0),
     }
@@ -88,6 +89,10 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         known = f"{value:.2f} or more" if evidence.settled and rule == "calibrated" else f"{value:.2f}"
         reason = f"{_support(evidence)} ({name} {known}, at least {threshold:.2f})"
     return Decision(outcome, reason, rule, score, score_threshold)
+
+
+def _f1_name(evidence: Evidence) -> str:
+    return f"mean F1 of {len(evidence.sampled)} sampled instructions" if evidence.sampled else "F1"
 
 
 def _unread(evidence: Evidence) -> bool:

@@ -52,18 +52,18 @@ class OurScores:
         self.id = f"flip-edge {check.model_id} {check.prompt_id} {settings}"
 
     def measure(self, episode: Episode) -> Sequence[float | None]:
-        """Gain, share explained and the features of one check; nothing where the evidence is not complete."""
-        evidence = self._check.observe(episode)
+        """Gain, F1 as rule ``f1`` takes it, share explained, and the features; nothing where evidence is missing."""
+        evidence = self._check.observe(episode, sampled=True)
         found = None if evidence.failure and not evidence.unparsable else features(evidence)
         if found is None:
-            return (None,) * (len(FEATURES) + 2)
-        return (evidence.gain, evidence.explained, *found.values())
+            return (None,) * (len(FEATURES) + 3)
+        return (evidence.gain, evidence.f1 or 0.0, evidence.explained, *found.values())
 
     def scores_from(self, measured: Sequence[float | None]) -> Sequence[float | None]:
         """Score, gain, F1 and share explained."""
-        gain, explained, *values = measured
+        gain, f1, explained, *values = measured
         found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
-        scores = (gain, found.get("f1"), explained)
+        scores = (gain, f1, explained)
         if not self._calibration:
             return scores
         return (self._calibration.score_of(found) if found else None, *scores)

@@ -133,14 +133,20 @@ class SelfCheck:
         decision = decide(episode, evidence, config, self.calibration)
         return self._verdict(episode, decision, evidence, waited_s, time.perf_counter() - started)
 
-    def observe(self, episode: Episode) -> Evidence:
-        """All the evidence, undecided; empty, with the reason, for an episode that cannot be judged."""
-        return self._observe(episode, lambda _: False)
+    def observe(self, episode: Episode, *, sampled: bool = False) -> Evidence:
+        """All the evidence, undecided; empty, with the reason, for an episode that cannot be judged.
 
-    def _observe(self, episode: Episode, settled: Callable[[Evidence], bool]) -> Evidence:
+        Args:
+            episode: the run.
+            sampled: draw ``samples`` instructions as rule ``f1`` does, under any rule.
+        """
+        return self._observe(episode, lambda _: False, sampled=sampled)
+
+    def _observe(self, episode: Episode, settled: Callable[[Evidence], bool], *, sampled: bool = False) -> Evidence:
         if problem := episode.problem():
             return Evidence(failure=problem)
-        return self._backward.observe(episode, self._config.deadline_s or None, settled)
+        samples = self._config.samples if sampled or self.rule == "f1" else 0
+        return self._backward.observe(episode, self._config.deadline_s or None, settled, samples=samples)
 
     def _settled(self, episode: Episode, evidence: Evidence) -> bool:
         """Whether it is a match whatever instruction would be inferred; what is not is worth explaining.

@@ -22,7 +22,9 @@ class Verdict:
         reason: one sentence for a person.
         command, command_id, steps: the run that was checked.
         inferred: the instruction that the behaviour implies.
-        f1, precision, recall: the inferred instruction against the command, in [0, 1].
+        sampled: other instructions drawn from what the behaviour may imply; under rule ``f1``.
+        f1: word F1 against the command, in [0, 1]: of the inferred instruction, or the mean over those sampled.
+        precision, recall: the inferred instruction against the command, in [0, 1].
         f1_threshold, gain_threshold, rule: what the decision was made with.
         missing, unexpected: words of the command that the inferred instruction lacks, and the reverse.
         log_likelihood, log_likelihood_without_log, gain: of the command, in nats per token.
@@ -41,6 +43,7 @@ class Verdict:
     command_id: str
     steps: tuple[str, ...]
     inferred: str | None
+    sampled: tuple[str, ...]
     f1: float | None
     precision: float | None
     recall: float | None
@@ -95,7 +98,8 @@ def verdict_of(
         command_id=episode.id,
         steps=episode.steps,
         inferred=evidence.inferred,
-        f1=overlap.f1 if overlap else None,
+        sampled=evidence.sampled,
+        f1=evidence.f1,
         precision=overlap.precision if overlap else None,
         recall=overlap.recall if overlap else None,
         f1_threshold=config.f1_threshold,

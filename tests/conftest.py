@@ -46,6 +46,7 @@ class FakeEngine:
     logs: list[list[Piece]] = field(default_factory=list)
     ahead: list[list[Piece]] = field(default_factory=list)
     weighed: list[list[str]] = field(default_factory=list)
+    sampled: list[int] = field(default_factory=list)
     deadlines: list[float | None] = field(default_factory=list)
     primed: int = 0
     closed: bool = False
@@ -106,6 +107,12 @@ class FakeEngine:
         assert self.answer
         text = self.answer.text
         return Generation(text, min(max_tokens, len(text.split())), True)
+
+    def sample(
+        self, count: int, max_tokens: int, *, temperature: float = 1.0, stop: str | None = "\n"
+    ) -> list[Generation]:
+        self.sampled.append(count)
+        return [self.generate(max_tokens, stop=stop)] * count
 
     @contextmanager
     def deadline(self, seconds: float | None) -> Iterator[None]:

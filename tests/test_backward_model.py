@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from conftest import FakeEngine
 
@@ -14,6 +15,7 @@ from flip_edge.backward import BackwardInference
 from flip_edge.engine import Engine
 from flip_edge.errors import CancelledError, CheckError
 from flip_edge.prompts import load_prompt
+from flip_edge.similarity import word_f1
 
 MUG = ("bring the mug to the sink", ("picked up the mug", "put it in the sink"))
 
@@ -248,7 +250,14 @@ def test_rule_f1_on_the_real_model(real: SelfCheck, fresh: Verdict) -> None:
         match = real("go to the kitchen", ["left the hallway", "navigated to the kitchen"])
         assert match.outcome is Outcome.MATCH
         assert real("go to the kitchen", ["docked at the charging station"]).outcome is Outcome.MISMATCH
-        assert "F1" in match.reason
+        assert "mean F1 of 8 sampled instructions" in match.reason
+        assert len(match.sampled) == 8
+        assert match.f1 == pytest.approx(np.mean([word_f1(text, "go to the kitchen") for text in match.sampled]))
+        real.reconfigure(before.replace(rule="f1", samples=0))
+        alone = real("go to the kitchen", ["left the hallway", "navigated to the kitchen"])
+        assert (alone.inferred, alone.sampled) == (match.inferred, ())
+        assert alone.f1 == word_f1(alone.inferred or "", "go to the kitchen")
+        assert alone.tokens_generated < match.tokens_generated
     finally:
         real.reconfigure(before)
     assert findings(real(*MUG)) == fresh

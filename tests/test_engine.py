@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -260,6 +261,67 @@ def test_characters_of_several_tokens_come_out_whole_and_cut_ones_do_not_fail(mo
     assert " 漢字 漢字" in texts[-1]
     assert any("\N{REPLACEMENT CHARACTER}" in text for text in texts)  # cut inside a character
     assert any("\N{REPLACEMENT CHARACTER}" not in text and "漢" in text for text in texts)
+
+
+# --- draws
+
+
+@pytest.mark.parametrize("log", [KITCHEN, MUG], ids=["kitchen", "mug"])
+def test_every_text_is_drawn_as_often_as_it_is_likely(real: Engine, log: list[Piece]) -> None:
+    count, length = 32, 3
+    real.read(log)
+    drawn = Counter(draw.text for draw in real.sample(count, length, stop=None) if not draw.finished)
+    texts = [text for text in drawn if len(real.tokenize([Piece(text)])) == length]
+    assert sum(drawn[text] for text in texts) > count / 2
+    for text, found in zip(texts, real.log_likelihoods([Query(text) for text in texts]), strict=True):
+        # A text takes up one stretch of all that there is, on which evenly spaced points lie.
+        expected = count * float(np.exp(found.sum()))
+        assert abs(drawn[text] - expected) <= 1 + 0.1 * expected, text
+    assert len(texts) > 3
+
+
+def test_draws_are_the_same_each_time_and_others_at_another_offset(real: Engine) -> None:
+    real.read(MUG)
+    draws = real.sample(8, 12)
+    assert real.sample(8, 12) == draws
+    assert real.sample(8, 12, offset=0.1) != draws
+    assert len({draw.text for draw in draws}) > 1
+
+
+def test_cold_draws_are_the_greedy_text(real: Engine) -> None:
+    real.read(MUG)
+    greedy = real.generate(12)
+    assert real.sample(3, 12, temperature=0.001) == [greedy] * 3
+
+
+def test_drawing_leaves_the_log_as_it_was(real: Engine, fresh: Reading) -> None:
+    real.read(MUG)
+    before = both(real, ANSWER)[0]
+    real.sample(32, 12)
+    assert (both(real, ANSWER)[0] == before).all()
+    assert reading(real) == fresh
+
+
+def test_draws_share_what_they_begin_alike_with(real: Engine) -> None:
+    real.read(KITCHEN)
+    before = real.decoded_tokens
+    draws = real.sample(8, 12, temperature=0.3)
+    cold = real.decoded_tokens - before
+    assert cold < sum(draw.tokens for draw in draws)
+    both(real, " go to the kitchen\n")  # weighed, so that draws that go the same way need not decode it
+    before = real.decoded_tokens
+    assert [draw.text for draw in real.sample(8, 12, temperature=0.3)] == [draw.text for draw in draws]
+    assert real.decoded_tokens - before < cold
+
+
+def test_draws_make_do_with_the_room_that_there_is(model_path: Path) -> None:
+    with Engine(model_path, n_ctx=256, n_threads=1) as engine:
+        engine.prime(PREFIX, NO_LOG)
+        engine.read(MUG)
+        greedy = engine.generate(40)
+        assert engine.sample(20, 40, temperature=0.001) == [greedy] * 20
+        with pytest.raises(ContextOverflowError):
+            engine.sample(1, 256)
 
 
 # --- tokens
@@ -579,6 +641,9 @@ def test_a_deadline_ends_the_weighing_and_the_writing_too(real: Engine, fresh: R
     real.read(MUG)
     with pytest.raises(DeadlineError), real.deadline(0.05):
         real.generate(500, stop=None)
+    real.read(MUG)
+    with pytest.raises(DeadlineError), real.deadline(0.05):
+        real.sample(8, 100, stop=None)
     assert reading(real) == fresh
 
 

@@ -304,6 +304,7 @@ def test_our_scores_come_from_one_check(check: SelfCheck, engine: object) -> Non
     found = dict(zip(names, ours.scores_from(measured), strict=True))
     assert found["flip-edge: F1"] == 1.0
     assert found["flip-edge: gain"] is not None
+    assert engine.sampled == [8]  # type: ignore[attr-defined] # as rule f1 does, under any rule
     thresholds = {column.name: column.threshold for column in ours.columns}
     assert thresholds["flip-edge: F1"] == check.config.f1_threshold
 

@@ -144,6 +144,7 @@ def test_live_settings_take_effect_on_the_next_check(robot: Client) -> None:
     robot.change_settings(rule="f1", f1_threshold=0.0)
     by_f1 = robot.check(MUG, MUG_STEPS)
     assert (by_f1.verdict, by_f1.rule) == (Verdict.MATCH, "f1")
+    assert len(by_f1.sampled_instructions) == Config().samples
     robot.change_settings(f1_threshold=1.0)
     assert robot.check("wash the car", MUG_STEPS).verdict == Verdict.MISMATCH
 

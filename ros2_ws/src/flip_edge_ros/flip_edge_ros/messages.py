@@ -31,6 +31,7 @@ def to_verdict_message(verdict: Verdict, stamp: Time) -> VerdictMessage:
     message.verdict = _CODES[verdict.outcome]
     message.steps = list(verdict.steps)
     message.inferred_instruction = verdict.inferred or ""
+    message.sampled_instructions = list(verdict.sampled)
     message.missing_words = list(verdict.missing)
     message.unexpected_words = list(verdict.unexpected)
     for name in _SAME_NAME:
