@@ -2,6 +2,24 @@
 
 from __future__ import annotations
 
+from flip_edge.describe.actions import ActionGoalDescriber
+from flip_edge.describe.gripper import GripperDescriber, GripperSettings
+from flip_edge.describe.motion import MotionDescriber, MotionSettings
+from flip_edge.describe.places import Place, load_places
 from flip_edge.describe.skills import SkillDescriber, SkillOutcome, SkillResult, SkillTemplate
+from flip_edge.describe.trees import TreeDescriber
 
-__all__ = ["SkillDescriber", "SkillOutcome", "SkillResult", "SkillTemplate"]
+__all__ = [
+    "ActionGoalDescriber",
+    "GripperDescriber",
+    "GripperSettings",
+    "MotionDescriber",
+    "MotionSettings",
+    "Place",
+    "SkillDescriber",
+    "SkillOutcome",
+    "SkillResult",
+    "SkillTemplate",
+    "TreeDescriber",
+    "load_places",
+]
