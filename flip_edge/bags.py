@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-import struct
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,15 +15,12 @@ from flip_edge.verdict import Verdict
 
 try:
     from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-    from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer, WriterError
-    from rosbags.serde import SerdeError
+    from rosbags.rosbag2 import Reader, StoragePlugin, Writer, WriterError
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     from rosbags.typesys.store import Typestore
 except ImportError as error:
     raise InputError("reading bags needs the library rosbags: pip install 'flip_edge[replay]'") from error
 
-_UNREADABLE = (SerdeError, ValueError, IndexError, KeyError, AssertionError, struct.error)
-_DAMAGED = (ReaderError, OSError, EOFError, sqlite3.Error, *_UNREADABLE)
 _FOREVER = QosTime(9223372036, 854775807)  # RMW_DURATION_INFINITE
 
 
@@ -37,6 +32,7 @@ class Heard:
         time_ns: when it was recorded, in nanoseconds.
         input: which of the monitor's topics it is, one of :data:`flip_edge.interfaces.INPUTS`.
         text, command_id, final: what it says; without ids on the plain topics.
+        lost: whether it could not be decoded, so that nothing of that is known.
     """
 
     time_ns: int
@@ -44,6 +40,7 @@ class Heard:
     text: str
     command_id: str = ""
     final: bool = False
+    lost: bool = False
 
 
 def typestore() -> Typestore:
@@ -82,8 +79,8 @@ class BagReader:
                 f"no bag at {path}: {error}. A folder without metadata.yaml is a recording that was cut off: mend it "
                 "with `ros2 bag reindex`, or name its .mcap or .db3 file"
             ) from error
-        except _DAMAGED as error:
-            raise InputError(f"cannot read the bag {path}: {error}") from error
+        except Exception as error:  # damaged files make readers, decompressors and databases raise all kinds
+            raise InputError(f"cannot read the bag {path}: {_told(error)}") from error
         try:
             self._connections = self._find(namespace, remap or {})
         except BaseException:
@@ -145,10 +142,10 @@ class BagReader:
     def heard(self) -> Iterator[tuple[Heard, bytes]]:
         """The messages for the monitor, as they were recorded; each decoded, and as it was.
 
-        What cannot be decoded is counted and passed over.
+        What cannot be decoded is counted, and lost.
 
         Raises:
-            InputError: the recording is damaged from here on.
+            InputError: the recording is damaged: it cannot be read on, or messages that it promised are not there.
         """
         names = {id(connection): name for name, some in self._connections.items() for connection in some}
         wanted = [connection for some in self._connections.values() for connection in some]
@@ -157,17 +154,21 @@ class BagReader:
         while True:
             try:
                 found = next(messages, None)
-            except _DAMAGED as error:
-                raise InputError(f"the bag {self.path} is damaged after {count} messages: {error}") from error
+            except Exception as error:
+                raise InputError(f"the bag {self.path} is damaged after {count} messages: {_told(error)}") from error
             if found is None:
-                return
+                break
             connection, time_ns, data = found
             count += 1
             name = names[id(connection)]
             try:
-                yield self._decoded(name, time_ns, data), data
-            except _UNREADABLE:
+                heard = self._decoded(name, time_ns, data)
+            except Exception:
                 self.unreadable += 1
+                heard = Heard(time_ns, name, "", lost=True)
+            yield heard, data
+        if count < self.messages:  # a reader may pass over what it cannot make out
+            raise InputError(f"the bag {self.path} is damaged: of {self.messages} messages {count} were found")
 
     def _decoded(self, name: str, time_ns: int, data: bytes) -> Heard:
         message: Any = self._types.deserialize_cdr(data, INPUTS[name])
@@ -260,6 +261,10 @@ class BagWriter:
 
     def __exit__(self, *_: object) -> None:
         self.close()  # also after a failure: what was said until then is worth keeping
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _absolute(topic: str, namespace: str) -> str:

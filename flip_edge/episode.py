@@ -77,7 +77,7 @@ class Episode:
             return "no command: actions were described, but nothing was commanded"
         if self.dropped_steps:
             total = self.dropped_steps + len(self.steps)
-            return f"run too long: {self.dropped_steps} of its {total} descriptions were dropped"
+            return f"incomplete: {self.dropped_steps} of its {total} descriptions were dropped or lost"
         if not self.steps:
             return "no actions: nothing was described for this command"
         return None

@@ -13,6 +13,8 @@ A description without an id belongs to the command that is active when it arrive
 that id, also when the command arrives after it. A description for a run that has ended is late: it is counted and
 not used. Descriptions without a command are a run too, and end as UNKNOWN.
 
+Messages that were lost on the way may have been of the active run, which is UNKNOWN then.
+
 The same command again while its run is active, by its id or word for word before anything was described, is a
 repetition and changes nothing. After its run has ended it begins a new one, also under the same id.
 
@@ -110,7 +112,7 @@ class Monitor:
         """A command arrived. Returns the runs that it ends, oldest first."""
         text = clean_text(text)
         active = self._active
-        if active and active.command == text and (active.id == id or not (id or active.steps)):
+        if active and active.command == text and (active.id == id or not (id or active.steps or active.dropped)):
             self.counters.repeated_commands += 1
             return []
         self.counters.commands += 1
@@ -146,6 +148,13 @@ class Monitor:
         self._append(run, clean_text(text))
         run.heard, run.news = now, True
         return ended + (self._end(run) if final else [])
+
+    def lose(self, count: int = 1) -> None:
+        """Messages were lost, and nobody knows what they said: the active run cannot be judged."""
+        self.counters.dropped_descriptions += count
+        if self._active:
+            self._active.dropped += count
+            self._active.news = True
 
     def tick(self, now: float) -> list[Episode]:
         """Time passed. Returns the runs that fell silent and have news, oldest first."""

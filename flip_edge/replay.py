@@ -63,6 +63,9 @@ class Replay:
         """A message was recorded. Yields what the monitor says until then and of it."""
         yield from self.wait(heard.time_ns)
         now = heard.time_ns / 1e9
+        if heard.lost:
+            self.monitor.lose()
+            return
         if heard.input.startswith("command"):
             ended = self.monitor.command(heard.text, id=heard.command_id, now=now)
         else:
@@ -85,6 +88,12 @@ class Replay:
         yield from self.wait(end_ns)
         now = end_ns / 1e9 + self.monitor.idle_timeout_s
         yield from self._conclude(self.monitor.tick(now), end_ns)
+
+    def break_off(self, time_ns: int, reason: str) -> Iterator[Said]:
+        """Nothing more can be heard. Yields UNKNOWN for the runs that were open, whose end is not known."""
+        for episode in self.monitor.flush():
+            verdict = self._check.unknown(episode, reason)
+            yield Said(time_ns, verdict, self.monitor.conclude(verdict))
 
     def _conclude(self, episodes: Iterable[Episode], time_ns: int) -> Iterator[Said]:
         for episode in episodes:
@@ -121,7 +130,7 @@ def run(config: Config, arguments: argparse.Namespace) -> int:
     from flip_edge.bags import BagReader, BagWriter  # here: it is an extra
 
     counts: Counter[str] = Counter()
-    code, problem = 0, ""
+    code, problem, heard_ns = 0, "", 0
     with ExitStack() as stack:
         reader = stack.enter_context(
             BagReader(arguments.bag, namespace=arguments.namespace, remap=_remapped(arguments.remap))
@@ -145,6 +154,7 @@ def run(config: Config, arguments: argparse.Namespace) -> int:
 
         try:
             for heard, data in reader.heard():
+                heard_ns = heard.time_ns
                 told(replay.wait(heard.time_ns))
                 if writer:
                     writer.copy(heard, data)
@@ -153,8 +163,9 @@ def run(config: Config, arguments: argparse.Namespace) -> int:
             told(replay.end(reader.end_ns))
         except KeyboardInterrupt:
             code, problem = INTERRUPTED, "interrupted; the verdicts until here are kept"
-        except InputError as error:  # the recording is damaged; what was said before stands
+        except InputError as error:  # what was said before stands
             code, problem = 2, str(error)
+            told(replay.break_off(heard_ns, "the recording is damaged: how this run went on is not known"))
         if reader.unreadable:
             code = code or 2
             problem = problem or f"{reader.unreadable} messages could not be read"

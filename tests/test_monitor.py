@@ -408,6 +408,18 @@ def test_descriptions_beyond_the_limit_are_counted_and_make_the_run_unknown(moni
     assert (monitor.counters.descriptions, monitor.counters.dropped_descriptions) == (1000, 800)
 
 
+def test_a_lost_message_makes_the_active_run_unknown_and_no_other(monitor: Monitor) -> None:
+    monitor.lose()  # nothing is active: nothing is spoilt
+    monitor.command("go there", now=0.0)
+    monitor.lose(2)
+    (first,) = monitor.command("go there", now=1.0)  # no repetition: something was done, whatever it was
+    assert "2 of its 2 descriptions were dropped or lost" in (first.problem() or "")
+    monitor.action("went there", now=2.0)
+    (second,) = monitor.flush()
+    assert second.problem() is None
+    assert monitor.counters.dropped_descriptions == 3
+
+
 def test_a_run_exactly_at_the_limit_is_whole(monitor: Monitor) -> None:
     monitor.command("go", now=0)
     for _ in range(200):

@@ -208,6 +208,8 @@ class SelfCheckNode(LifecycleNode):
     def _on_lost(self, count: int) -> None:
         self._health.lost_messages += count
         self.get_logger().warning(f"the middleware lost {count} messages")
+        if self._worker and self._monitor:
+            self._monitor.lose(count)
 
     def _on_idle(self) -> None:
         if self._worker and self._monitor:
