@@ -27,6 +27,8 @@ OURS = "flip-edge"
 QUICK = (OURS, "overlap", "yes-no", "yes-no-few-shot", "pointwise", "pairwise", "listwise")
 SLOW = ("embeddings", "pointwise-published", "pairwise-published", "listwise-published", "flip-published")
 
+_MEASURED = 3  # what stands before the features in what OurScores measures
+
 
 class OurScores:
     """flip_edge itself: several scores of one check. The check belongs to the caller."""
@@ -56,17 +58,21 @@ class OurScores:
         evidence = self._check.observe(episode, sampled=True)
         found = None if evidence.failure and not evidence.unparsable else features(evidence)
         if found is None:
-            return (None,) * (len(FEATURES) + 3)
+            return (None,) * (_MEASURED + len(FEATURES))
         return (evidence.gain, evidence.f1 or 0.0, evidence.explained, *found.values())
 
     def scores_from(self, measured: Sequence[float | None]) -> Sequence[float | None]:
         """Score, gain, F1 and share explained."""
-        gain, f1, explained, *values = measured
-        found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
-        scores = (gain, f1, explained)
+        scores, found = measured[:_MEASURED], self.features_from(measured)
         if not self._calibration:
             return scores
         return (self._calibration.score_of(found) if found else None, *scores)
+
+    @staticmethod
+    def features_from(measured: Sequence[float | None]) -> dict[str, float]:
+        """The features of the calibrated score by name; empty where evidence is missing."""
+        values = zip(FEATURES, measured[_MEASURED:], strict=True)
+        return {name: value for name, value in values if value is not None}
 
 
 def open_methods(names: Iterable[str], config: Config) -> Iterator[AnyMethod]:

@@ -192,10 +192,10 @@ def test_a_check_that_fails_in_an_unforeseen_way_is_unknown_and_the_next_one_wor
 ) -> None:
     observe, failures = BackwardInference.observe, iter([ZeroDivisionError("by zero"), KeyError("x"), None])
 
-    def failing(self: BackwardInference, *arguments: object) -> object:
+    def failing(self: BackwardInference, *arguments: object, **options: object) -> object:
         if failure := next(failures):
             raise failure
-        return observe(self, *arguments)  # type: ignore[arg-type]
+        return observe(self, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(BackwardInference, "observe", failing)
     engine.gate.set()

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from flip_edge import Config, SelfCheck
 from flip_edge.baselines.overlap import WordOverlap
 from flip_edge.calibrate import Sample
-from flip_edge.calibration import FEATURES
 from flip_edge.evaluate import ScoreCache, key_of
 from flip_edge.methods import OurScores, code_fingerprint
 from training.examples import read_lines
@@ -55,7 +54,7 @@ def observed(path: Path, adapter: str, scores: Path, *, n_threads: int = 0) -> I
             for row in tqdm(rows, desc=path.name, unit="row", disable=None):
                 for episode, kind in episodes_of(row):
                     known = cache.recall(key_of(episode.command, [episode]), partial(ours.measure, episode))
-                    gain, _, *values = known[0]
-                    found = {name: value for name, value in zip(FEATURES, values, strict=True) if value is not None}
-                    sample = Sample(found or None, gain, kind is None, row["group"], group_of(kind or ""))
+                    measured = known[0]
+                    found = ours.features_from(measured)
+                    sample = Sample(found or None, measured[0], kind is None, row["group"], group_of(kind or ""))
                     yield Observed(row["source"], row["style"], sample, overlap.scores(episode)[1] or 0.0)
