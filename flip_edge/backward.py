@@ -7,14 +7,16 @@ likelihood without the log. The second is the quantity that the first one sample
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from flip_edge.config import LongRuns
 from flip_edge.contrast import Alternative, alternatives
 from flip_edge.episode import Episode
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError
@@ -26,6 +28,8 @@ from flip_edge.support import Support, support
 if TYPE_CHECKING:
     from flip_edge.engine import Generation
 
+_FEWEST_STEPS = 4  # of which a run that was cut down still says something
+_SHRINK = 0.85  # from one try to the next
 _TEMPERATURE = 0.7  # of drawn instructions: a small model's at 1 are too often beside the point
 
 
@@ -83,6 +87,7 @@ class Evidence:
         contrast: the command against others that differ in one thing.
         fulfilment: what of the command the acts of the log fulfil.
         failure: why the evidence is incomplete.
+        steps_read: how many steps the model read, where it was not all of them: the first and the last ones.
         settled: whether the verdict was clear without an instruction, so that none was inferred.
         unparsable: whether all that fails is that the model wrote no instruction.
         tokens_reused, tokens_prefilled, tokens_generated: what the reading cost.
@@ -98,6 +103,7 @@ class Evidence:
     contrast: Contrast | None = None
     fulfilment: Fulfilment | None = None
     failure: str | None = None
+    steps_read: int | None = None
     settled: bool = False
     unparsable: bool = False
     tokens_reused: int = 0
@@ -163,6 +169,7 @@ class BackwardInference:
         settled: Callable[[Evidence], bool] = lambda _: False,
         *,
         samples: int = 0,
+        long_runs: LongRuns = "summarise",
     ) -> Evidence:
         """Gather the evidence of a run. What fails or runs out of time is left out, with the reason in it.
 
@@ -172,6 +179,7 @@ class BackwardInference:
             settled: whether the evidence is enough without an inferred instruction; asked when all else is there.
             samples: how many instructions to draw beside the likeliest; none under a chat prompt, whose answers are
                 long.
+            long_runs: what to do where the run overflows the context; as in the configuration.
         """
         evidence = Evidence()
         if script := foreign_script(self.prompt, episode.command):
@@ -184,10 +192,8 @@ class BackwardInference:
                 self._prime()
             before = self._engine.decoded_tokens
             with self._engine.deadline(deadline_s):
-                evidence = self._read(episode)
+                evidence = self._fit(episode, long_runs)
                 if self.prompt.supports_likelihood:
-                    evidence = self._weigh(episode, evidence)
-                    evidence = self._contrast(episode, evidence)
                     reused, prefilled = self._engine.reused_tokens, self._engine.decoded_tokens - before
                     evidence = replace(evidence, tokens_reused=reused, tokens_prefilled=prefilled)
                 if settled(evidence):
@@ -217,8 +223,24 @@ class BackwardInference:
             self._primed = self._primed and type(error) is not CheckError
             return 0
 
-    def _read(self, episode: Episode) -> Evidence:
-        prefilled = self._engine.read(self.prompt.log(episode.steps, self._engine.chat))
+    def _fit(self, episode: Episode, long_runs: LongRuns) -> Evidence:
+        """Read and weigh a run, made shorter as far as is allowed until it fits."""
+        overflow: ContextOverflowError | None = None
+        for steps, read in _versions(episode.steps, long_runs):
+            try:
+                evidence = self._read(episode, steps)
+                if self.prompt.supports_likelihood:
+                    evidence = self._contrast(episode, self._weigh(episode, evidence))
+            except ContextOverflowError as error:
+                overflow = overflow or error
+            else:
+                return replace(evidence, steps_read=None if read == len(episode.steps) else read)
+        assert overflow
+        raise overflow
+
+    def _read(self, episode: Episode, steps: Sequence[str]) -> Evidence:
+        """Have the model read ``steps``, which stand for those of the episode."""
+        prefilled = self._engine.read(self.prompt.log(steps, self._engine.chat))
         return Evidence(
             fulfilment=fulfilment(episode.command, episode.steps),
             tokens_reused=self._engine.reused_tokens,
@@ -273,3 +295,25 @@ class BackwardInference:
             sampled_f1=float(np.mean([compare(text, episode.command).f1 for text in drawn])),
             tokens_generated=evidence.tokens_generated + sum(generation.tokens for generation in generations),
         )
+
+
+def _versions(steps: tuple[str, ...], long_runs: LongRuns) -> Iterator[tuple[Sequence[str], int]]:
+    """A run as it is, then shorter and shorter, each with how many of its steps are in it."""
+    yield steps, len(steps)
+    if long_runs == "unknown":
+        return
+    merged = [(step, len(list(same))) for step, same in groupby(steps)]
+    if len(merged) < len(steps):
+        yield _told(merged), len(steps)
+    if long_runs == "summarise":
+        return
+    size = int(len(merged) * _SHRINK)
+    while size >= _FEWEST_STEPS:
+        # The end tells most about what was achieved, the beginning about what was meant.
+        kept = merged[: size // 3] + merged[-(size - size // 3) :]
+        yield _told(kept), sum(times for _, times in kept)
+        size = int(size * _SHRINK)
+
+
+def _told(merged: Sequence[tuple[str, int]]) -> list[str]:
+    return [step if times == 1 else f"{step} ({times} times)" for step, times in merged]

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from flip_edge.errors import InputError
-from flip_edge.interfaces import ALERT, INPUTS, OUTPUTS, STRING, alert_fields, definitions, verdict_fields
+from flip_edge.interfaces import (
+    ALERT,
+    INPUTS,
+    OUTPUTS,
+    STRING,
+    Heard,
+    Sensed,
+    alert_fields,
+    definitions,
+    said,
+    verdict_fields,
+)
 from flip_edge.monitor import Alert
 from flip_edge.verdict import Verdict
 
 try:
-    from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+    from rosbags.interfaces import (
+        Connection,
+        MessageDefinitionFormat,
+        Qos,
+        QosDurability,
+        QosHistory,
+        QosLiveliness,
+        QosReliability,
+        QosTime,
+    )
     from rosbags.rosbag2 import Reader, StoragePlugin, Writer, WriterError
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     from rosbags.typesys.store import Typestore
@@ -24,30 +45,17 @@ except ImportError as error:
 _FOREVER = QosTime(9223372036, 854775807)  # RMW_DURATION_INFINITE
 
 
-@dataclass(frozen=True)
-class Heard:
-    """A message of a recording that a monitor listens to.
-
-    Attributes:
-        time_ns: when it was recorded, in nanoseconds.
-        input: which of the monitor's topics it is, one of :data:`flip_edge.interfaces.INPUTS`.
-        text, command_id, final: what it says; without ids on the plain topics.
-        lost: whether it could not be decoded, so that nothing of that is known.
-    """
-
-    time_ns: int
-    input: str
-    text: str
-    command_id: str = ""
-    final: bool = False
-    lost: bool = False
-
-
-def typestore() -> Typestore:
-    """The standard message types and flip_edge's own."""
+def typestore(recorded: Iterable[Connection] = ()) -> Typestore:
+    """The standard message types, those that a recording tells of itself, and flip_edge's own."""
     types = get_typestore(Stores.ROS2_HUMBLE)
+    for connection in recorded:
+        if connection.msgtype not in types.fielddefs and connection.msgdef.format is MessageDefinitionFormat.MSG:
+            with suppress(Exception):  # what cannot be made sense of is unreadable, message by message
+                found = get_types_from_msg(connection.msgdef.data, connection.msgtype)
+                types.register({name: kind for name, kind in found.items() if name not in types.fielddefs})
     for name, text in definitions().items():
-        types.register(get_types_from_msg(text, name))
+        if name not in types.fielddefs:
+            types.register(get_types_from_msg(text, name))
     return types
 
 
@@ -58,19 +66,28 @@ class BagReader:
         path: a bag's folder, or a single ``.mcap`` or ``.db3`` file.
         namespace: of the monitor; None for the one that the recording's topics are in.
         remap: topics by the monitor's names for them, for robots that call them otherwise.
+        sources: the topics that describers read, as they call them, and their types.
 
     Attributes:
         topics: the recorded topic that stands for each input that there is.
+        types: the message types, as the recording has them.
+        missing: sources that are not in the recording.
         unreadable: messages that could not be decoded, so far.
 
     Raises:
         InputError: there is no such recording, it cannot be read, or none of its topics is the monitor's.
     """
 
-    def __init__(self, path: Path, *, namespace: str | None = None, remap: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        namespace: str | None = None,
+        remap: Mapping[str, str] | None = None,
+        sources: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = path
         self.unreadable = 0
-        self._types = typestore()
         self._stack = ExitStack()
         try:
             self._reader = self._stack.enter_context(Reader(path))
@@ -82,25 +99,36 @@ class BagReader:
         except Exception as error:  # damaged files make readers, decompressors and databases raise all kinds
             raise InputError(f"cannot read the bag {path}: {_told(error)}") from error
         try:
-            self._connections = self._find(namespace, remap or {})
+            self._connections, self._sources = self._find(namespace, remap or {}, sources or {})
         except BaseException:
             self.close()
             raise
         self.topics = {name: found[0].topic for name, found in self._connections.items()}
+        self.missing = [source for source in sources or {} if source not in self._sources]
+        self.types = typestore(self._wanted)
+        if unknown := [name for name in self._sources if (sources or {})[name] not in self.types.fielddefs]:
+            self.close()
+            raise InputError(
+                f"the bag {path} does not tell what a {(sources or {})[unknown[0]]} is, the type of {unknown[0]}: "
+                "convert it to MCAP with `ros2 bag convert`, or leave the source out"
+            )
 
-    def _find(self, namespace: str | None, remap: Mapping[str, str]) -> dict[str, list[Connection]]:
+    @property
+    def _wanted(self) -> list[Connection]:
+        return [*chain.from_iterable([*self._connections.values(), *self._sources.values()])]
+
+    def _find(
+        self, namespace: str | None, remap: Mapping[str, str], sources: Mapping[str, str]
+    ) -> tuple[dict[str, list[Connection]], dict[str, list[Connection]]]:
+        """Where the monitor's inputs and the describers' sources are recorded."""
         if unknown := [name for name in remap if name not in INPUTS]:
             raise InputError(f"cannot remap {unknown[0]!r}: the monitor's topics are {', '.join(INPUTS)}")
-        recorded = self._reader.connections
         if namespace is None:
             namespace = self._namespace({name for name in INPUTS if name not in remap})
         found: dict[str, list[Connection]] = {}
         for name, kind in INPUTS.items():
             topic = _absolute(remap.get(name, name), namespace)
-            same = [connection for connection in recorded if connection.topic == topic]
-            if wrong := [connection.msgtype for connection in same if connection.msgtype != kind]:
-                raise InputError(f"topic {topic} of {self.path} is of type {wrong[0]}; {name} is {kind}")
-            if same:
+            if same := self._recorded(topic, name, kind):
                 found[name] = same
             elif name in remap:
                 raise InputError(f"no topic {topic} in {self.path}; there are: {self._heard_topics()}")
@@ -109,7 +137,19 @@ class BagReader:
                 f"nothing in {self.path} is for the monitor, whose topics are {', '.join(INPUTS)}. There are: "
                 f"{self._heard_topics()}. Name yours with --remap command:=/their/topic"
             )
-        return found
+        sensed = {
+            source: same
+            for source, kind in sources.items()
+            if (same := self._recorded(_absolute(source, namespace), source, kind))
+        }
+        return found, sensed
+
+    def _recorded(self, topic: str, name: str, kind: str) -> list[Connection]:
+        """A topic's connections, which must be of a type."""
+        same = [connection for connection in self._reader.connections if connection.topic == topic]
+        if wrong := [connection.msgtype for connection in same if connection.msgtype != kind]:
+            raise InputError(f"topic {topic} of {self.path} is of type {wrong[0]}; {name} is {kind}")
+        return same
 
     def _namespace(self, names: set[str]) -> str:
         """The only namespace that has any of the inputs."""
@@ -137,19 +177,23 @@ class BagReader:
     @property
     def messages(self) -> int:
         """How many messages for the monitor there are; 0 where the recording does not tell."""
-        return sum(connection.msgcount for some in self._connections.values() for connection in some)
+        return sum(connection.msgcount for connection in self._wanted)
 
-    def heard(self) -> Iterator[tuple[Heard, bytes]]:
-        """The messages for the monitor, as they were recorded; each decoded, and as it was.
+    def heard(self) -> Iterator[tuple[Heard | Sensed, bytes]]:
+        """The messages for the monitor and its describers, as they were recorded; each decoded, and as it was.
 
         What cannot be decoded is counted, and lost.
 
         Raises:
             InputError: the recording is damaged: it cannot be read on, or messages that it promised are not there.
         """
-        names = {id(connection): name for name, some in self._connections.items() for connection in some}
-        wanted = [connection for some in self._connections.values() for connection in some]
-        messages = self._reader.messages(wanted)
+        decoders = {
+            id(connection): partial(decode, name)
+            for decode, found in ((self._heard, self._connections), (self._sensed, self._sources))
+            for name, some in found.items()
+            for connection in some
+        }
+        messages = self._reader.messages(self._wanted)
         count = 0
         while True:
             try:
@@ -160,21 +204,25 @@ class BagReader:
                 break
             connection, time_ns, data = found
             count += 1
-            name = names[id(connection)]
-            try:
-                heard = self._decoded(name, time_ns, data)
-            except Exception:
-                self.unreadable += 1
-                heard = Heard(time_ns, name, "", lost=True)
-            yield heard, data
+            yield decoders[id(connection)](time_ns, connection.msgtype, data), data
         if count < self.messages:  # a reader may pass over what it cannot make out
             raise InputError(f"the bag {self.path} is damaged: of {self.messages} messages {count} were found")
 
-    def _decoded(self, name: str, time_ns: int, data: bytes) -> Heard:
-        message: Any = self._types.deserialize_cdr(data, INPUTS[name])
-        if INPUTS[name] == STRING:
-            return Heard(time_ns, name, message.data)
-        return Heard(time_ns, name, message.text, message.command_id, getattr(message, "final", False))
+    def _heard(self, name: str, time_ns: int, kind: str, data: bytes) -> Heard:
+        message = self._decoded(kind, data)
+        if message is None:
+            return Heard(time_ns, name, "", lost=True)
+        return Heard(time_ns, name, **said(message))
+
+    def _sensed(self, source: str, time_ns: int, kind: str, data: bytes) -> Sensed:
+        return Sensed(time_ns, source, self._decoded(kind, data))
+
+    def _decoded(self, kind: str, data: bytes) -> Any:
+        try:
+            return self.types.deserialize_cdr(data, kind)
+        except Exception:
+            self.unreadable += 1
+            return None
 
     def close(self) -> None:
         """Close the recording."""
@@ -192,25 +240,27 @@ class BagWriter:
 
     Args:
         path: the bag's folder, which must not exist.
-        topics: the topic of each input, as :class:`BagReader` found them.
+        reader: where what was heard comes from.
 
     Raises:
         InputError: it cannot be written there.
     """
 
-    def __init__(self, path: Path, topics: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, reader: BagReader) -> None:
         self.path = path
         self._types = typestore()
+        topics = reader.topics
         try:
             self._writer = Writer(path, version=8, storage_plugin=StoragePlugin.MCAP)  # 8: what Humble reads
             self._writer.open()
         except (WriterError, OSError) as error:
             raise InputError(f"cannot write the bag {path}: {error}") from error
         namespace = next(iter(topics.values()), "/").rpartition("/")[0]
-        self._inputs = {name: self._open(topic, INPUTS[name]) for name, topic in topics.items()}
-        self._outputs = {name: self._open(f"{namespace}/{name}", kind) for name, kind in OUTPUTS.items()}
+        # Copied as they are, so of the recording's own types.
+        self._inputs = {name: self._open(topic, INPUTS[name], reader.types) for name, topic in topics.items()}
+        self._outputs = {name: self._open(f"{namespace}/{name}", kind, self._types) for name, kind in OUTPUTS.items()}
 
-    def _open(self, topic: str, kind: str) -> Connection:
+    def _open(self, topic: str, kind: str, types: Typestore) -> Connection:
         latched = kind == ALERT
         offered = Qos(
             QosHistory.KEEP_LAST,
@@ -223,7 +273,7 @@ class BagWriter:
             _FOREVER,
             False,
         )
-        return self._writer.add_connection(topic, kind, typestore=self._types, offered_qos_profiles=[offered])
+        return self._writer.add_connection(topic, kind, typestore=types, offered_qos_profiles=[offered])
 
     def copy(self, heard: Heard, data: bytes) -> None:
         """Write a message as it was recorded."""

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from flip_edge import __version__, bench, calibrate, doctor, evaluate, replay
+from flip_edge import __version__, bench, calibrate, doctor, evaluate, reference, replay
 from flip_edge.config import Config, Infer, Rule, load_config
 from flip_edge.decision import Outcome
 from flip_edge.errors import FlipEdgeError, InputError
@@ -30,6 +30,8 @@ EXIT_CODES = {Outcome.MATCH: 0, Outcome.MISMATCH: 1, Outcome.UNKNOWN: 2}
 BAD_INPUT = 2
 BROKEN = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130
+
+_REFERENCES = {"yaml": reference.as_yaml, "ros": reference.as_ros, "markdown": reference.as_markdown}
 
 _EXAMPLES = """\
 examples:
@@ -88,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_replay(commands)
     _add_models(commands)
+    _add_settings_command(commands)
     _add_doctor(commands)
     _add_demo(commands)
     return parser
@@ -210,6 +213,17 @@ def _add_models(commands: Any) -> None:
     verifying.set_defaults(run=_models_verify)
 
 
+def _add_settings_command(commands: Any) -> None:
+    parser = commands.add_parser(
+        "settings",
+        help="print every setting with its default and what it means",
+        description="Prints every setting: as a configuration file for --config, as a parameter file for the ROS node, "
+        "or as a page.",
+    )
+    parser.add_argument("--format", choices=_REFERENCES, default="yaml", help="default: yaml")
+    parser.set_defaults(run=_settings)
+
+
 def _add_doctor(commands: Any) -> None:
     parser = commands.add_parser(
         "doctor",
@@ -282,7 +296,7 @@ def _add_infer(parser: argparse.ArgumentParser) -> None:
 def _config(arguments: argparse.Namespace) -> Config:
     config = load_config(arguments.config) if arguments.config else Config()
     names = ["model", "adapter", "prompt", "rule", "f1_threshold", "gain_threshold", "calibration"]
-    names += ["score_threshold", "deadline_s", "n_threads", "infer", "samples"]
+    names += ["score_threshold", "deadline_s", "n_threads", "infer", "samples", "sources"]
     return config.replace(**{name: value for name in names if (value := getattr(arguments, name, None)) is not None})
 
 
@@ -386,6 +400,11 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 # --- models
+
+
+def _settings(arguments: argparse.Namespace) -> int:
+    print(_REFERENCES[arguments.format](), end="")
+    return 0
 
 
 def _models_list(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,8 @@ from flip_edge.errors import ConfigError
 
 Rule = Literal["f1", "likelihood", "calibrated"]
 Infer = Literal["if_needed", "always"]
+Commands = Literal["successive", "overlapping"]
+LongRuns = Literal["unknown", "summarise", "window"]
 
 
 # Settings that take effect while a model is loaded; the others need it to be loaded anew.
@@ -28,7 +30,13 @@ LIVE = frozenset(
         "infer",
         "samples",
         "deadline_s",
+        "long_runs",
         "idle_timeout_s",
+        "settle_s",
+        "max_run_s",
+        "commands",
+        "confirm_mismatches",
+        "drift_check_steps",
         "max_steps",
         "queue_size",
     }
@@ -144,10 +152,44 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = 0.0
 
+    long_runs: Annotated[
+        LongRuns,
+        Meta(
+            description="A run that overflows the context: 'unknown' says so, 'summarise' has the model read repeated "
+            "steps once, 'window' also leaves out steps in the middle, and the verdict says how many."
+        ),
+    ] = "summarise"
+
     # Live runs.
     idle_timeout_s: Annotated[
         float, Meta(ge=0.05, le=86400, description="Seconds of silence after which a run is checked.")
     ] = 30.0
+    settle_s: Annotated[
+        float,
+        Meta(ge=0, le=60, description="Seconds that a run ended by the next command waits for late descriptions."),
+    ] = 0.2
+    max_run_s: Annotated[
+        float, Meta(ge=0, le=604800, description="Seconds after which a run ends and is checked; 0: no limit.")
+    ] = 0.0
+    commands: Annotated[
+        Commands,
+        Meta(
+            description="Whether a command ends the run before it: 'successive', or 'overlapping' where those with ids "
+            "leave each other's runs open."
+        ),
+    ] = "successive"
+    confirm_mismatches: Annotated[
+        int, Meta(ge=1, le=100, description="Mismatched runs in a row that it takes to raise the alert.")
+    ] = 1
+    drift_check_steps: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10000,
+            description="Look at a run that goes on each time it has so many further steps, and raise the alert when "
+            "the robot does something else; 0: never.",
+        ),
+    ] = 0
     max_steps: Annotated[
         int,
         Meta(ge=1, le=100000, description="Descriptions kept of one run; a run that loses some is UNKNOWN."),
@@ -156,6 +198,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int,
         Meta(ge=1, le=10000, description="Runs that may wait for the model; beyond it the oldest is dropped."),
     ] = 16
+    sources: Annotated[
+        str,
+        Meta(description="YAML file of topics from which a monitor describes by itself what the robot does; or empty."),
+    ] = ""
+    black_box: Annotated[
+        str, Meta(description="Folder in which a monitor keeps the last runs and their verdicts; empty: nowhere.")
+    ] = ""
+    black_box_runs: Annotated[
+        int, Meta(ge=1, le=1000000, description="Runs that the black box keeps; beyond it the oldest go.")
+    ] = 1000
 
     def replace(self, **changes: Any) -> Config:
         """A validated copy with some settings changed.

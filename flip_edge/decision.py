@@ -13,6 +13,7 @@ from flip_edge.episode import Episode
 from flip_edge.explanation import explain
 from flip_edge.similarity import content_words
 
+_DRIFT_STEPS = 4  # fewer say too little of where a run is going: 3 % of good runs had 3 that spoke of something else
 _READ = 0.5  # share of what is asked for, in words, from which a log is about the command even if no act was read
 
 
@@ -67,7 +68,9 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         "calibrated": ("score", score, score_threshold or 0.0),
     }
     name, value, threshold = measures[rule]
-    if evidence.failure and (rule == "f1" or not evidence.unparsable):
+    if not episode.finished:
+        outcome, reason = _on_the_way(episode, evidence)
+    elif evidence.failure and (rule == "f1" or not evidence.unparsable):
         outcome, reason = Outcome.UNKNOWN, evidence.failure
     elif not any(char.isalnum() for word in content_words(episode.command) for char in word):
         outcome, reason = Outcome.UNKNOWN, f"the command has no words to compare: {episode.command[:80]!r}"
@@ -88,7 +91,25 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         # Weights are not negative, so that without its F1 a score is at least what is said.
         known = f"{value:.2f} or more" if evidence.settled and rule == "calibrated" else f"{value:.2f}"
         reason = f"{_support(evidence)} ({name} {known}, at least {threshold:.2f})"
+    if evidence.steps_read is not None and outcome is not Outcome.UNKNOWN:
+        reason += f"; the model read the first and the last {evidence.steps_read} of {len(episode.steps)} steps"
     return Decision(outcome, reason, rule, score, score_threshold)
+
+
+def _on_the_way(episode: Episode, evidence: Evidence) -> tuple[Outcome, str]:
+    """What a look at a run that goes on says: whether the robot is about something else; never that all is well.
+
+    What is missing may still come. Steps that speak against the command and mention nothing of it are no part of it.
+    """
+    told = f"after {len(episode.steps)} steps"
+    if evidence.failure and not evidence.unparsable:
+        return Outcome.UNKNOWN, evidence.failure
+    if evidence.explained is None or evidence.support is None:
+        return Outcome.UNKNOWN, "the evidence that a look on the way needs is not known under this prompt"
+    if len(episode.steps) < _DRIFT_STEPS or evidence.explained > 0 or evidence.support.found > 0:
+        return Outcome.UNKNOWN, f"not finished: {told}, nothing says that the robot is about something else"
+    implied = f'; they imply "{evidence.inferred}"' if evidence.inferred else ""
+    return Outcome.MISMATCH, f"drifting: {told}, none speaks of what was commanded{implied}"
 
 
 def _f1_name(evidence: Evidence) -> str:

@@ -42,12 +42,16 @@ class Episode:
         steps: one entry a described action, none of them blank.
         id: the caller's name for this run, carried into the verdict.
         dropped_steps: descriptions that were lost before the check; a run with losses is never a match.
+        finished: False for a look at a run that goes on.
+        cancelled: whether the command was withdrawn; such a run is never a match, nor a failure.
     """
 
     command: str
     steps: tuple[str, ...] = ()
     id: str = ""
     dropped_steps: int = 0
+    finished: bool = True
+    cancelled: bool = False
 
     @classmethod
     def of(cls, command: str, steps: Iterable[str], *, id: str = "", dropped_steps: int = 0) -> Episode:
@@ -75,6 +79,8 @@ class Episode:
         """Why this run cannot be judged at all, or None when it can."""
         if not self.command:
             return "no command: actions were described, but nothing was commanded"
+        if self.cancelled:
+            return "cancelled: the command was withdrawn before its run ended"
         if self.dropped_steps:
             total = self.dropped_steps + len(self.steps)
             return f"incomplete: {self.dropped_steps} of its {total} descriptions were dropped or lost"

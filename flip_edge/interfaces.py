@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,53 @@ _OTHER_NAMES = {
     "unexpected": "unexpected_words",
 }
 _NOT_SENT = {"explained"}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A message of a recording that a monitor listens to.
+
+    Attributes:
+        time_ns: when it was recorded, in nanoseconds.
+        input: which of the monitor's topics it is, one of :data:`INPUTS`.
+        text, command_id, final, cancel: what it says; without ids on the plain topics.
+        stamp: when it was said, in seconds of the robot's clock; None where it does not tell.
+        lost: whether it could not be decoded, so that nothing of that is known.
+    """
+
+    time_ns: int
+    input: str
+    text: str
+    command_id: str = ""
+    final: bool = False
+    cancel: bool = False
+    stamp: float | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True)
+class Sensed:
+    """A message of a recording that a describer reads.
+
+    Attributes:
+        time_ns: when it was recorded, in nanoseconds.
+        source: the topic, as the describers' configuration calls it.
+        message: the message; None where it could not be decoded.
+    """
+
+    time_ns: int
+    source: str
+    message: Any
+
+
+def said(message: Any) -> dict[str, Any]:
+    """What a message on one of the inputs says: its text, and, where it is a stamped one, ids, flags and stamp."""
+    if not hasattr(message, "header"):
+        return {"text": message.data}
+    stamp = message.header.stamp
+    seconds = stamp.sec + stamp.nanosec / 1e9
+    flags = {name: bool(getattr(message, name)) for name in ("final", "cancel") if hasattr(message, name)}
+    return {"text": message.text, "command_id": message.command_id, "stamp": seconds or None, **flags}
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:

@@ -10,20 +10,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from tqdm import tqdm
 
 from flip_edge.config import Config
 from flip_edge.decision import Outcome
+from flip_edge.describe.sources import Sources
 from flip_edge.episode import Episode
 from flip_edge.errors import InputError
+from flip_edge.interfaces import Heard, Sensed
 from flip_edge.monitor import Alert, Monitor
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.verdict import Verdict
-
-if TYPE_CHECKING:
-    from flip_edge.bags import Heard
 
 IDLE_PERIOD_NS = 100_000_000  # as the node looks for runs that fell silent
 INTERRUPTED = 130
@@ -51,26 +50,48 @@ class Replay:
 
     Args:
         check: what checks the runs.
+        sources: what describes the robot's telemetry, if anything does.
     """
 
-    def __init__(self, check: SelfCheck) -> None:
-        config = check.config
+    def __init__(self, check: SelfCheck, sources: Sources | None = None) -> None:
         self._check = check
-        self.monitor = Monitor(idle_timeout_s=config.idle_timeout_s, max_steps=config.max_steps)
+        self._sources = sources
+        self.monitor = Monitor.of(check.config, witness=sources.finish if sources else tuple)
         self._clock: int | None = None
 
-    def hear(self, heard: Heard) -> Iterator[Said]:
+    def hear(self, heard: Heard | Sensed) -> Iterator[Said]:
         """A message was recorded. Yields what the monitor says until then and of it."""
         yield from self.wait(heard.time_ns)
         now = heard.time_ns / 1e9
-        if heard.lost:
+        if isinstance(heard, Sensed):
+            self._sense(heard, now)
+        elif heard.lost:
             self.monitor.lose()
-            return
-        if heard.input.startswith("command"):
-            ended = self.monitor.command(heard.text, id=heard.command_id, now=now)
         else:
-            ended = self.monitor.action(heard.text, command_id=heard.command_id, final=heard.final, now=now)
-        yield from self._conclude(ended, heard.time_ns)
+            yield from self._conclude(self._tell(heard, now), heard.time_ns)
+        if episode := self.monitor.drift():
+            yield from self._look(episode, heard.time_ns)
+
+    def _tell(self, heard: Heard, now: float) -> list[Episode]:
+        if heard.cancel:
+            return self.monitor.cancel(id=heard.command_id, now=now)
+        if heard.input.startswith("command"):
+            return self.monitor.command(heard.text, id=heard.command_id, stamp=heard.stamp, now=now)
+        return self.monitor.action(
+            heard.text, command_id=heard.command_id, final=heard.final, stamp=heard.stamp, now=now
+        )
+
+    def _sense(self, sensed: Sensed, now: float) -> None:
+        if self._sources and sensed.message is not None:
+            for text in self._sources.observe(sensed.source, sensed.message, now):
+                self.monitor.saw(text, now=now)
+            if self._sources.is_busy:
+                self.monitor.stir(now=now)
+
+    def _look(self, episode: Episode, time_ns: int) -> Iterator[Said]:
+        verdict = self._check.check(episode)
+        if verdict.outcome is Outcome.MISMATCH:
+            yield Said(time_ns, verdict, self.monitor.conclude(verdict))
 
     def wait(self, until_ns: int) -> Iterator[Said]:
         """Time passed. Yields what the monitor says of runs that fell silent."""
@@ -86,7 +107,7 @@ class Replay:
     def end(self, end_ns: int) -> Iterator[Said]:
         """The recording ended; silence follows. Yields the verdicts of the runs that were open."""
         yield from self.wait(end_ns)
-        now = end_ns / 1e9 + self.monitor.idle_timeout_s
+        now = end_ns / 1e9 + max(self.monitor.idle_timeout_s, self.monitor.settle_s)
         yield from self._conclude(self.monitor.tick(now), end_ns)
 
     def break_off(self, time_ns: int, reason: str) -> Iterator[Said]:
@@ -112,6 +133,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bag", dest="target", type=Path, metavar="OUT", help="write a new bag with what was heard and the verdicts"
     )
     parser.add_argument("--namespace", metavar="NS", help="the robot, where several were recorded")
+    parser.add_argument("--sources", metavar="FILE", help="YAML file of topics to describe the robot's doings from")
     parser.add_argument(
         "--remap",
         action="append",
@@ -129,16 +151,24 @@ def run(config: Config, arguments: argparse.Namespace) -> int:
     """
     from flip_edge.bags import BagReader, BagWriter  # here: it is an extra
 
+    sources = Sources.load(config.sources) if config.sources else None
     counts: Counter[str] = Counter()
     code, problem, heard_ns = 0, "", 0
     with ExitStack() as stack:
         reader = stack.enter_context(
-            BagReader(arguments.bag, namespace=arguments.namespace, remap=_remapped(arguments.remap))
+            BagReader(
+                arguments.bag,
+                namespace=arguments.namespace,
+                remap=_remapped(arguments.remap),
+                sources=sources.topics if sources else None,
+            )
         )
+        if reader.missing:
+            print(f"flip-edge: the bag has no topic {', '.join(reader.missing)}", file=sys.stderr)
         lines = stack.enter_context(_opened(arguments.output)) if arguments.output else None
         check = stack.enter_context(SelfCheck(config))
-        writer = stack.enter_context(BagWriter(arguments.target, reader.topics)) if arguments.target else None
-        replay = Replay(check)
+        writer = stack.enter_context(BagWriter(arguments.target, reader)) if arguments.target else None
+        replay = Replay(check, sources)
         bar = stack.enter_context(tqdm(total=reader.messages or None, unit="message", disable=None))
 
         def told(some: Iterable[Said]) -> None:
@@ -156,7 +186,7 @@ def run(config: Config, arguments: argparse.Namespace) -> int:
             for heard, data in reader.heard():
                 heard_ns = heard.time_ns
                 told(replay.wait(heard.time_ns))
-                if writer:
+                if writer and isinstance(heard, Heard):
                     writer.copy(heard, data)
                 told(replay.hear(heard))
                 bar.update()

@@ -146,16 +146,19 @@ class SelfCheck:
         if problem := episode.problem():
             return Evidence(failure=problem)
         samples = self._config.samples if sampled or self.rule == "f1" else 0
-        return self._backward.observe(episode, self._config.deadline_s or None, settled, samples=samples)
+        return self._backward.observe(
+            episode, self._config.deadline_s or None, settled, samples=samples, long_runs=self._config.long_runs
+        )
 
     def _settled(self, episode: Episode, evidence: Evidence) -> bool:
-        """Whether it is a match whatever instruction would be inferred; what is not is worth explaining.
+        """Whether nothing is wrong whatever instruction would be inferred; what is wrong is worth explaining.
 
         An instruction can only raise the score, as no weight of a calibration is negative.
         """
         if self._config.infer == "always" or self.rule == "f1":
             return False
-        return decide(episode, evidence, self._config, self.calibration).outcome is Outcome.MATCH
+        outcome = decide(episode, evidence, self._config, self.calibration).outcome
+        return outcome is (Outcome.MATCH if episode.finished else Outcome.UNKNOWN)
 
     def read_ahead(self, episode: Episode) -> int:
         """Read the steps of a run that goes on while it goes on, so that little is left to do at its end.

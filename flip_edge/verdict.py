@@ -21,6 +21,7 @@ class Verdict:
         outcome: MATCH, MISMATCH or UNKNOWN.
         reason: one sentence for a person.
         command, command_id, steps: the run that was checked.
+        interim: whether the run still went on, and was found to be about something else: always a MISMATCH or UNKNOWN.
         inferred: the instruction that the behaviour implies.
         sampled: other instructions drawn from what the behaviour may imply; under rule ``f1``.
         f1: word F1 against the command, in [0, 1]: of the inferred instruction, or the mean over those sampled.
@@ -42,6 +43,7 @@ class Verdict:
     command: str
     command_id: str
     steps: tuple[str, ...]
+    interim: bool
     inferred: str | None
     sampled: tuple[str, ...]
     f1: float | None
@@ -97,6 +99,7 @@ def verdict_of(
         command=episode.command,
         command_id=episode.id,
         steps=episode.steps,
+        interim=not episode.finished,
         inferred=evidence.inferred,
         sampled=evidence.sampled,
         f1=evidence.f1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given, settings
@@ -609,12 +609,383 @@ def test_the_active_run_can_be_seen_while_it_goes_on() -> None:
     assert monitor.so_far() is None
     monitor.action("drove off", now=1.0)
     monitor.action("opened a door", command_id="b", now=1.0)
-    assert monitor.so_far() == Episode("go to the dock", ("drove off",), "a")
+    assert monitor.so_far() == Episode("go to the dock", ("drove off",), "a", finished=False)
     monitor.action("stopped", now=2.0)
     monitor.action("waited", now=3.0)
     seen = monitor.so_far()
     assert seen
     assert seen.dropped_steps == 1
     assert monitor.counters.runs == 0
-    assert monitor.command("go on", id="c", now=4.0) == [seen]
+    assert monitor.command("go on", id="c", now=4.0) == [replace(seen, finished=True)]
     assert monitor.so_far() is None
+
+
+# --- stamps, settling, cancelling, overlapping
+
+
+def live(**options: object) -> Monitor:
+    return Monitor(**{"idle_timeout_s": 30, "max_steps": 50, **options})  # type: ignore[arg-type]
+
+
+def test_a_description_belongs_to_the_command_that_was_active_at_its_stamp() -> None:
+    monitor = live(settle_s=0.5)
+    monitor.command("go to the dock", now=0.0, stamp=100.0)
+    monitor.action("drove off", now=1.0, stamp=101.0)
+    assert monitor.command("go to the kitchen", now=5.0, stamp=105.0) == []
+    monitor.action("arrived at the dock", now=5.1, stamp=104.9)  # overtaken by the command on the way
+    monitor.action("turned around", now=5.2, stamp=105.2)
+    assert monitor.tick(5.4) == []
+    assert [episode.steps for episode in monitor.tick(5.5)] == [("drove off", "arrived at the dock")]
+    assert [episode.steps for episode in monitor.flush()] == [("turned around",)]
+
+
+def test_a_description_that_comes_before_its_command_goes_to_it_by_its_stamp() -> None:
+    monitor = live()
+    monitor.command("go to the dock", now=0.0, stamp=100.0)
+    monitor.action("drove to the dock", now=1.0, stamp=101.0)
+    monitor.action("drove to the kitchen", now=2.0, stamp=103.0)
+    monitor.action("named so by the robot", command_id="#1", now=2.0, stamp=103.0)
+    [dock] = monitor.command("go to the kitchen", now=3.0, stamp=102.0)
+    assert dock.steps == ("drove to the dock", "named so by the robot")
+    assert [episode.steps for episode in monitor.flush()] == [("drove to the kitchen",)]
+
+
+def test_descriptions_that_all_belong_to_the_command_after_them_leave_no_run_behind() -> None:
+    monitor = live()
+    monitor.action("drove to the kitchen", now=0.0, stamp=103.0)
+    assert monitor.command("go to the kitchen", now=0.1, stamp=102.0) == []
+    assert [(episode.command, episode.steps) for episode in monitor.flush()] == [
+        ("go to the kitchen", ("drove to the kitchen",))
+    ]
+
+
+def test_steps_are_in_the_order_of_their_stamps_and_those_without_stay_where_they_came() -> None:
+    monitor = live()
+    monitor.command("tidy up", now=0.0)
+    for text, stamp in (("third", 3.0), ("first", 1.0), ("unstamped", None), ("fourth", 4.0), ("second", 2.0)):
+        monitor.action(text, now=1.0, stamp=stamp)
+    [episode] = monitor.flush()
+    assert episode.steps == ("first", "third", "unstamped", "second", "fourth")
+
+
+def test_the_same_text_of_the_same_stamp_is_a_duplicate_and_of_another_stamp_is_not() -> None:
+    monitor = live()
+    monitor.command("go around twice", now=0.0)
+    for stamp in (1.0, 2.0, 1.0, None, None):
+        monitor.action("went around", now=1.0, stamp=stamp)
+    assert monitor.counters.repeated_descriptions == 1
+    assert [len(episode.steps) for episode in monitor.flush()] == [4]
+
+
+def test_a_duplicate_that_is_final_ends_the_run_all_the_same() -> None:
+    monitor = live()
+    monitor.command("go on", id="a", now=0.0)
+    monitor.action("went on", command_id="a", now=1.0, stamp=1.0)
+    [episode] = monitor.action("went on", command_id="a", now=1.0, stamp=1.0, final=True)
+    assert episode.steps == ("went on",)
+
+
+def test_stamps_are_never_compared_with_the_time_of_arrival() -> None:
+    monitor = live()
+    monitor.command("go to the dock", now=1e9)  # unstamped
+    monitor.action("drove to the dock", now=1e9 + 1, stamp=5.0)  # of a clock that began anew
+    assert [episode.steps for episode in monitor.flush()] == [("drove to the dock",)]
+
+
+def test_a_description_older_than_every_command_is_of_a_clock_that_is_behind() -> None:
+    monitor = live()
+    monitor.command("go to the dock", now=0.0, stamp=100.0)
+    monitor.action("drove to the dock", now=1.0, stamp=99.0)
+    assert [episode.steps for episode in monitor.flush()] == [("drove to the dock",)]
+
+
+def test_a_description_of_a_command_that_was_checked_is_late_by_its_stamp() -> None:
+    monitor = live(settle_s=0.5)
+    monitor.command("go to the dock", now=0.0, stamp=100.0)
+    monitor.command("go to the kitchen", now=5.0, stamp=105.0)
+    assert len(monitor.tick(6.0)) == 1
+    assert monitor.action("drove to the dock", now=7.0, stamp=104.0) == []
+    assert monitor.counters.late_descriptions == 1
+    assert [episode.steps for episode in monitor.flush()] == [()]
+
+
+def test_a_description_with_an_id_is_waited_for_after_the_next_command() -> None:
+    monitor = live(settle_s=0.5)
+    monitor.command("go to the dock", id="a", now=0.0)
+    monitor.command("go to the kitchen", id="b", now=1.0)
+    [episode] = monitor.action("drove to the dock", command_id="a", final=True, now=1.2)
+    assert (episode.id, episode.steps) == ("a", ("drove to the dock",))
+    assert monitor.tick(1.6) == []
+
+
+def test_a_run_that_settles_is_checked_once_and_before_its_id_is_used_again() -> None:
+    monitor = live(settle_s=0.5)
+    monitor.command("go to the dock", id="a", now=0.0)
+    monitor.command("go to the kitchen", id="b", now=1.0)
+    [episode] = monitor.command("go home", id="a", now=1.1)
+    assert (episode.id, episode.command) == ("a", "go to the dock")
+    assert [episode.command for episode in monitor.tick(9.0)] == ["go to the kitchen"]
+    assert [episode.command for episode in monitor.flush()] == ["go home"]
+
+
+def test_simulated_time_that_jumps_back_does_not_keep_a_run_from_settling() -> None:
+    monitor = live(settle_s=0.5)
+    monitor.command("one", now=1000.0)
+    monitor.command("two", now=1001.0)
+    assert monitor.tick(3.0) == []
+    assert [episode.command for episode in monitor.tick(3.5)] == ["one"]
+
+
+def test_a_command_that_was_overtaken_gets_the_descriptions_from_its_stamp_on() -> None:
+    monitor = live()
+    monitor.command("one", now=0.0, stamp=100.0)
+    monitor.action("did one", now=1.0, stamp=101.0)
+    monitor.action("did two", now=2.0, stamp=103.0)
+    [one] = monitor.command("three", now=3.0, stamp=104.0)
+    assert one.steps == ("did one", "did two")  # it was checked before anybody could know
+    monitor = live(settle_s=0.5)
+    monitor.command("one", now=0.0, stamp=100.0)
+    monitor.action("did one", now=1.0, stamp=101.0)
+    monitor.action("did two", now=2.0, stamp=103.0)
+    monitor.action("did three", now=2.0, stamp=105.0)
+    monitor.command("three", now=3.0, stamp=104.0)
+    monitor.command("two", now=3.1, stamp=102.0)
+    assert monitor.counters.overtaken_commands == 1
+    found = {episode.command: episode.steps for episode in monitor.tick(4.0)}
+    assert found == {"one": ("did one",), "two": ("did two",)}
+    assert [episode.steps for episode in monitor.flush()] == [("did three",)]
+
+
+def test_a_command_that_is_delivered_again_after_its_run_begins_no_other() -> None:
+    monitor = live()
+    monitor.command("go", id="a", now=0.0, stamp=100.0)
+    monitor.action("went", command_id="a", final=True, now=1.0)
+    monitor.command("go", id="a", now=2.0, stamp=100.0)
+    assert monitor.counters.repeated_commands == 1
+    assert monitor.flush() == []
+    monitor.command("go", id="a", now=3.0, stamp=101.0)  # said once more
+    assert len(monitor.flush()) == 1
+
+
+def test_a_cancelled_run_is_neither_a_match_nor_a_failure() -> None:
+    monitor = live()
+    monitor.command("go to the dock", id="a", now=0.0)
+    monitor.action("drove off", now=1.0)
+    assert monitor.cancel(id="b", now=2.0) == []
+    [episode] = monitor.cancel(id="a", now=2.0)
+    assert episode.problem() == "cancelled: the command was withdrawn before its run ended"
+    assert monitor.cancel(id="a", now=2.0) == []
+    monitor.action("braked", command_id="a", now=3.0)
+    assert monitor.counters.late_descriptions == 1
+    assert monitor.flush() == []
+
+
+def test_a_cancel_without_an_id_is_of_the_active_command() -> None:
+    monitor = live()
+    assert monitor.cancel(now=0.0) == []
+    monitor.command("one", now=0.0)
+    monitor.command("two", now=1.0)
+    assert [episode.command for episode in monitor.cancel(now=2.0)] == ["two"]
+
+
+def test_overlapping_commands_leave_each_other_open_and_successive_ones_do_not() -> None:
+    monitor = live(overlapping=True)
+    monitor.command("go to the dock", id="base", now=0.0)
+    assert monitor.command("lift the arm", id="arm", now=1.0) == []
+    monitor.action("drove to the dock", command_id="base", now=2.0)
+    monitor.action("lifted the arm", now=2.0)  # of the latest
+    ended = monitor.action("stopped", command_id="base", final=True, now=3.0)
+    assert [(episode.id, episode.steps) for episode in ended] == [("base", ("drove to the dock", "stopped"))]
+    assert [episode.id for episode in monitor.flush()] == ["arm"]
+    monitor = live()
+    monitor.command("go to the dock", id="base", now=0.0)
+    assert len(monitor.command("lift the arm", id="arm", now=1.0)) == 1
+
+
+def test_a_command_without_an_id_ends_what_is_active_also_where_commands_may_overlap() -> None:
+    monitor = live(overlapping=True)
+    monitor.command("go to the dock", id="base", now=0.0)
+    monitor.command("lift the arm", id="arm", now=1.0)
+    assert [episode.id for episode in monitor.command("stop", now=2.0)] == ["arm"]
+
+
+def test_a_run_ends_at_its_maximum_length_however_busy_it_is() -> None:
+    monitor = live(max_run_s=10.0)
+    monitor.command("patrol", id="a", now=0.0)
+    for second in range(10):
+        monitor.action(f"went to post {second}", now=second)
+        assert monitor.tick(second + 0.5) == []
+    [episode] = monitor.tick(10.0)
+    assert len(episode.steps) == 10
+    assert monitor.open_runs == 0
+
+
+# --- what describers see
+
+
+def test_what_a_describer_saw_belongs_to_the_active_command_and_to_nobody_without_one() -> None:
+    monitor = live()
+    monitor.saw("drove 2 m forward", now=0.0)
+    assert (monitor.open_runs, monitor.counters.unclaimed_sightings) == (0, 1)
+    monitor.command("go to the dock", now=1.0)
+    monitor.saw("drove 3 m forward", now=2.0)
+    assert [episode.steps for episode in monitor.flush()] == [("drove 3 m forward",)]
+
+
+def test_what_is_under_way_when_a_run_ends_is_its_last_step() -> None:
+    said: list[list[str]] = []
+    monitor = live(witness=lambda: said.pop() if said else [])
+    said.append(["drove 9 m forward"])
+    monitor.command("go to the dock", now=0.0)  # what was under way before it is none of its own
+    assert said == []
+    monitor.action("left the kitchen", now=1.0)
+    said.append(["drove 2 m forward"])
+    [episode] = monitor.command("go to the kitchen", now=2.0)
+    assert episode.steps == ("left the kitchen", "drove 2 m forward")
+
+
+def test_a_robot_that_is_under_way_is_not_silent() -> None:
+    monitor = live(idle_timeout_s=10)
+    monitor.command("go to the dock", now=0.0)
+    monitor.stir(now=9.0)
+    assert monitor.tick(11.0) == []
+    assert len(monitor.tick(19.0)) == 1
+
+
+# --- looks on the way, and alerts that wait to be confirmed
+
+
+def test_a_look_on_the_way_is_due_after_so_many_further_steps() -> None:
+    monitor = live(drift_check_steps=2)
+    monitor.command("go to the dock", id="a", now=0.0)
+    due = []
+    for number in range(5):
+        monitor.action(f"step {number}", now=1.0)
+        due.append(monitor.drift())
+    looks = [episode for episode in due if episode]
+    assert [len(episode.steps) for episode in looks] == [2, 4]
+    assert not any(episode.finished for episode in looks)
+    assert [episode.finished for episode in monitor.flush()] == [True]
+
+
+def test_no_look_where_none_is_wanted_nor_at_what_nobody_commanded() -> None:
+    for monitor in (live(), live(drift_check_steps=1)):
+        monitor.action("drove off", now=0.0)
+        assert monitor.drift() is None
+    monitor = live()
+    monitor.command("go", now=0.0)
+    monitor.action("went", now=0.0)
+    assert monitor.drift() is None
+
+
+def test_a_drift_raises_the_alert_once_and_is_no_verdict_of_the_run() -> None:
+    monitor = live()
+    raised = monitor.conclude(replace(verdict(Outcome.MISMATCH, "a"), interim=True))
+    assert raised
+    assert raised.raised
+    assert (monitor.counters.drifts, sum(monitor.counters.verdicts.values())) == (1, 0)
+    assert monitor.conclude(verdict(Outcome.MISMATCH, "a")) is None
+    cleared = monitor.conclude(verdict(Outcome.MATCH, "b"))
+    assert cleared
+    assert not cleared.raised
+
+
+def test_an_alert_waits_until_as_many_runs_as_asked_for_were_mismatched_in_a_row() -> None:
+    monitor = live(confirm_mismatches=3)
+    assert monitor.conclude(verdict(Outcome.MISMATCH, "a")) is None
+    assert monitor.conclude(verdict(Outcome.MISMATCH, "a")) is None  # the same run
+    assert monitor.conclude(verdict(Outcome.UNKNOWN, "b")) is None
+    assert monitor.conclude(verdict(Outcome.MISMATCH, "c")) is None
+    assert monitor.conclude(verdict(Outcome.MATCH, "d")) is None  # nothing was raised
+    assert monitor.conclude(verdict(Outcome.MISMATCH, "e")) is None
+    assert monitor.conclude(verdict(Outcome.MISMATCH, "f")) is None
+    raised = monitor.conclude(verdict(Outcome.MISMATCH, "g"))
+    assert raised
+    assert (raised.raised, raised.id, raised.consecutive) == (True, 1, 3)
+
+
+def test_a_run_that_goes_wrong_after_it_was_right_raises_again() -> None:
+    monitor = live()
+    for outcome, raised in ((Outcome.MISMATCH, True), (Outcome.MATCH, False), (Outcome.MISMATCH, True)):
+        change = monitor.conclude(verdict(outcome, "a"))
+        assert change
+        assert change.raised is raised
+
+
+def test_a_monitor_goes_on_with_the_alert_of_another() -> None:
+    first = live()
+    first.conclude(verdict(Outcome.MISMATCH, "a"))
+    second = live(alert=first.alert)
+    cleared = second.conclude(verdict(Outcome.MATCH, "b"))
+    assert cleared
+    assert (cleared.raised, cleared.id) == (False, 1)
+    raised = second.conclude(verdict(Outcome.MISMATCH, "c"))
+    assert raised
+    assert raised.id == 2
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, ...]] = []
+
+    def command(self, run: str, text: str, time: float) -> None:
+        self.lines.append(("command", run, text))
+
+    def step(self, run: str, text: str, time: float) -> None:
+        self.lines.append(("step", run, text))
+
+
+def test_all_that_counts_is_written_down_as_it_is_heard() -> None:
+    notes = Notes()
+    monitor = live(journal=notes, max_steps=2)
+    monitor.action("early", command_id="b", now=0.0)
+    monitor.command("one\n", now=1.0)
+    monitor.command("one", now=1.0)
+    for text in ("a", "b", "beyond the limit"):
+        monitor.action(text, now=2.0)
+    assert notes.lines == [("step", "b", "early"), ("command", "#1", "one"), ("step", "#1", "a"), ("step", "#1", "b")]
+
+
+STAMPED = st.lists(
+    st.tuples(
+        st.sampled_from(["command", "action", "action", "tick", "cancel", "saw"]),
+        st.sampled_from(["", "", "a", "b"]),
+        st.one_of(st.none(), st.integers(1, 12).map(float)),
+        st.booleans(),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(STAMPED, st.sampled_from([0.0, 3.0]), st.booleans(), st.sampled_from([0.0, 8.0]))
+def test_nothing_is_lost_or_told_twice_whatever_comes_in_whatever_order(
+    events: list[tuple[str, str, float | None, bool]], settle_s: float, overlapping: bool, max_run_s: float
+) -> None:
+    monitor = Monitor(idle_timeout_s=1e6, max_steps=50, settle_s=settle_s, overlapping=overlapping, max_run_s=max_run_s)
+    told: list[str] = []
+    commands = 0
+    episodes: list[Episode] = []
+    for number, (kind, id, stamp, flag) in enumerate(events):
+        now = float(number)
+        if kind == "command":
+            commands += 1
+            episodes += monitor.command(f"command {number}", id=id, now=now, stamp=stamp)
+        elif kind == "action":
+            told.append(f"step {number}")
+            episodes += monitor.action(f"step {number}", command_id=id, final=flag, now=now, stamp=stamp)
+        elif kind == "cancel":
+            episodes += monitor.cancel(id=id, now=now)
+        elif kind == "saw":
+            told.append(f"step {number}")
+            monitor.saw(f"step {number}", now=now)
+        episodes += monitor.tick(now)
+    episodes += monitor.flush()
+    assert monitor.open_runs == 0
+    steps = [step for episode in episodes for step in episode.steps]
+    assert len(set(steps)) == len(steps), "a step was in two runs"
+    counters = monitor.counters
+    assert len(steps) + counters.late_descriptions + counters.unclaimed_sightings == len(told)
+    commanded = Counter(episode.command for episode in episodes if episode.command)
+    assert set(commanded.values()) <= {1}, "a run was checked twice without silence in between"
+    assert len(commanded) == commands

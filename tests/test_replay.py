@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_score import ScriptedEngine
 
@@ -19,6 +20,7 @@ from flip_edge.interfaces import ACTION, COMMAND, INPUTS, STRING, definitions, v
 pytest.importorskip("rosbags", reason="pip install 'flip_edge[replay]'")
 
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from flip_edge.bags import BagReader, typestore
 
@@ -54,7 +56,9 @@ def record(path: Path, messages: Iterable[Message], *, storage: StoragePlugin = 
             if kind == STRING:
                 message = kinds[STRING](values[0])
             elif kind == COMMAND:
-                message = kinds[COMMAND](header=header, command_id=values[0], text=values[1])
+                message = kinds[COMMAND](
+                    header=header, command_id=values[0], text=values[1], cancel=values[2:] == ["cancel"]
+                )
             else:
                 message = kinds[ACTION](header=header, command_id=values[0], text=values[1], final=values[2])
             writer.write(opened[topic], time, types.serialize_cdr(message, kind))
@@ -95,8 +99,8 @@ def outcomes(found: Iterable[replay.Said]) -> list[tuple[float, str, str]]:
 def test_every_run_of_a_recording_gets_its_verdict(tmp_path: Path, storage: StoragePlugin) -> None:
     bag = record(tmp_path / "bag", TWO_RUNS, storage=storage)
     found = said(bag)
-    # The first run ends with the next command; the last one with the recording.
-    assert outcomes(found) == [(10.0, "#1", "MATCH"), (11.0, "#2", "MISMATCH")]
+    # The first run ends with the next command, once it has settled; the last one with the recording.
+    assert outcomes(found) == [(10.2, "#1", "MATCH"), (11.0, "#2", "MISMATCH")]
     assert [one.verdict.steps for one in found] == [("went there",), ("went wrong",)]
     assert [bool(one.alert and one.alert.raised) for one in found] == [False, True]
 
@@ -226,7 +230,7 @@ def test_the_command_prints_saves_and_writes_a_bag(
         ("MISMATCH", "raised"),
         ("MATCH", "cleared"),
     ]
-    assert rows[0]["time"] == START + 10
+    assert rows[0]["time"] == pytest.approx(START + 10.2)
     # What it wrote is a recording too: the same runs, the same verdicts.
     with BagReader(target) as reader:
         assert reader.topics == {"command": "/command", "action_description": "/action_description"}
@@ -256,12 +260,12 @@ def test_a_reader_that_is_not_ours_opens_the_bag(tmp_path: Path, engine: Scripte
 def test_an_interrupted_replay_keeps_what_was_said(
     tmp_path: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bag = record(tmp_path / "bag", TWO_RUNS)
+    bag = record(tmp_path / "bag", [*TWO_RUNS, action(12, "went on")])
     heard = BagReader.heard
 
     def interrupted(self: BagReader) -> Iterable[Any]:
         for number, one in enumerate(heard(self)):
-            if number == 3:
+            if number == 4:
                 raise KeyboardInterrupt
             yield one
 
@@ -270,7 +274,7 @@ def test_an_interrupted_replay_keeps_what_was_said(
     assert cli.main(["replay", str(bag), "--rule", "f1", "--bag", str(target)]) == replay.INTERRUPTED
     assert "1 runs: 1 MATCH" in capsys.readouterr().err
     with BagReader(target) as reader:  # whole, and can be read
-        assert len(list(heard(reader))) == 3
+        assert len(list(heard(reader))) == 4
 
 
 @pytest.mark.parametrize(
@@ -316,3 +320,90 @@ def test_the_real_model_on_a_recording(tmp_path: Path, model_path: Path, capsys:
     ]
     assert cli.main(["replay", str(record(tmp_path / "bag", messages)), "--threads", "1"]) == MISMATCH
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["MATCH", "MISMATCH"]
+
+
+def test_a_command_that_was_withdrawn_is_unknown(tmp_path: Path) -> None:
+    messages = [
+        command(0, "go there", "a"),
+        action(1, "went off", "a"),
+        (2, "/command_stamped", (COMMAND, "a", "", "cancel")),
+    ]
+    (one,) = said(record(tmp_path / "bag", messages))
+    assert outcomes([one]) == [(2.0, "a", "UNKNOWN")]
+    assert one.verdict.reason.startswith("cancelled: ")
+
+
+def test_a_recording_from_before_a_field_was_added_can_be_read(tmp_path: Path, engine: ScriptedEngine) -> None:
+    """What was recorded is read by the definitions that were recorded with it."""
+    old = get_typestore(Stores.ROS2_HUMBLE)
+    for name, text in definitions().items():
+        old.register(get_types_from_msg(text.replace("bool cancel", "") if name == COMMAND else text, name))
+    kinds = old.types
+    header = kinds["std_msgs/msg/Header"](kinds["builtin_interfaces/msg/Time"](0, 0), "")
+    bag = tmp_path / "bag"
+    with Writer(bag, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        told = writer.add_connection("/command_stamped", COMMAND, typestore=old)
+        done = writer.add_connection("/action_description_stamped", ACTION, typestore=old)
+        order = kinds[COMMAND](header=header, command_id="a", text="go there")
+        writer.write(told, int(START) * 10**9, old.serialize_cdr(order, COMMAND))
+        step = kinds[ACTION](header=header, command_id="a", text="went there", final=True)
+        writer.write(done, int(START + 1) * 10**9, old.serialize_cdr(step, ACTION))
+    copy = tmp_path / "copy"
+    assert cli.main(["replay", str(bag), "--rule", "f1", "--bag", str(copy)]) == 0
+    assert cli.main(["replay", str(copy), "--rule", "f1"]) == 0
+
+
+ODOMETRY = "nav_msgs/msg/Odometry"
+
+
+def drive(path: Path, *, metres: float, topic: str = "/odom") -> Path:
+    """A run of which nobody speaks: the robot drives straight on for ten seconds and stands for three."""
+    types = typestore()
+    kinds = types.types
+    with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        told = writer.add_connection("/command", STRING, typestore=types)
+        odometry = writer.add_connection(topic, ODOMETRY, typestore=types)
+        writer.write(told, int(START) * 10**9, types.serialize_cdr(kinds[STRING]("drive 2 m forward"), STRING))
+        for tick in range(131):
+            stamp = kinds["builtin_interfaces/msg/Time"](int(START) + tick // 10, tick % 10 * 100_000_000)
+            vector, point = kinds["geometry_msgs/msg/Vector3"], kinds["geometry_msgs/msg/Point"]
+            pose = kinds["geometry_msgs/msg/Pose"](
+                point(metres * min(tick, 100) / 100, 0.0, 0.0),
+                kinds["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0),
+            )
+            twist = kinds["geometry_msgs/msg/Twist"](vector(0.0, 0.0, 0.0), vector(0.0, 0.0, 0.0))
+            still = np.zeros(36)
+            message = kinds[ODOMETRY](
+                kinds["std_msgs/msg/Header"](stamp, "odom"),
+                "base_link",
+                kinds["geometry_msgs/msg/PoseWithCovariance"](pose, still),
+                kinds["geometry_msgs/msg/TwistWithCovariance"](twist, still),
+            )
+            writer.write(odometry, int(START) * 10**9 + tick * 10**8, types.serialize_cdr(message, ODOMETRY))
+    return path
+
+
+def test_a_robot_that_does_not_speak_is_described_from_its_telemetry(
+    tmp_path: Path, engine: ScriptedEngine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = tmp_path / "describe.yaml"
+    sources.write_text("sources:\n  - odometry: /odom\n", encoding="utf-8")
+    bag = drive(tmp_path / "bag", metres=2.0)
+    rows = tmp_path / "rows.jsonl"
+    # Shorter than the drive: a robot that is under way is not silent.
+    words = ["replay", str(bag), "--rule", "f1", "--sources", str(sources), "-o", str(rows)]
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("idle_timeout_s: 4.0", encoding="utf-8")
+    cli.main([*words, "--config", str(settings)])
+    (row,) = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    assert row["steps"] == ["drove 2.0 m forward", "stopped"]
+    sources.write_text("sources:\n  - odometry: /odom\n  - odometry: /wheels\n", encoding="utf-8")
+    cli.main(words)
+    assert "the bag has no topic /wheels" in capsys.readouterr().err
+
+
+def test_a_source_of_another_type_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = tmp_path / "describe.yaml"
+    sources.write_text("sources:\n  - odometry: /command\n", encoding="utf-8")
+    assert cli.main(["replay", str(record(tmp_path / "bag", TWO_RUNS)), "--sources", str(sources)]) == BAD
+    assert f"topic /command of {tmp_path / 'bag'} is of type {STRING}" in (said_of := capsys.readouterr().err), said_of

@@ -181,3 +181,106 @@ def test_closing_frees_the_engine(make_check: MakeCheck, engine: FakeEngine) -> 
     with make_check():
         pass
     assert engine.closed
+
+
+# --- runs that overflow the context
+
+TOO_LONG = ContextOverflowError("context overflow: the check needs 99 tokens")
+ROUNDS = ["went to post 1", *["waited"] * 6, *[f"went to post {number}" for number in range(2, 20)]]
+
+
+def test_a_run_too_long_is_read_with_its_repeats_told_once(make_check: MakeCheck, engine: FakeEngine) -> None:
+    engine.enqueue("", error=TOO_LONG)
+    engine.enqueue("patrol the posts", given_log=-1, without_log=-3)
+    verdict = make_check(rule="likelihood")("patrol the posts", ROUNDS)
+    assert verdict.outcome is Outcome.MATCH
+    assert verdict.steps == tuple(ROUNDS)
+    assert "read the first" not in verdict.reason, "nothing was left out"
+    whole, told = ("".join(piece.text for piece in log) for log in engine.logs)
+    assert whole.count("waited") == 6
+    assert (told.count("waited"), "waited (6 times)" in told) == (1, True)
+
+
+@pytest.mark.parametrize("long_runs", ["unknown", "summarise"])
+def test_a_run_too_long_is_unknown_unless_it_may_be_cut(
+    make_check: MakeCheck, engine: FakeEngine, long_runs: str
+) -> None:
+    for _ in range(9):
+        engine.enqueue("patrol the posts", error=TOO_LONG)
+    verdict = make_check(rule="likelihood", long_runs=long_runs)("patrol the posts", ROUNDS)
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNKNOWN, str(TOO_LONG))
+    assert len(engine.logs) == (1 if long_runs == "unknown" else 2)
+
+
+def test_a_run_that_may_be_cut_keeps_its_beginning_and_its_end_and_says_so(
+    make_check: MakeCheck, engine: FakeEngine
+) -> None:
+    for error in (TOO_LONG, TOO_LONG, TOO_LONG, None):
+        engine.enqueue("patrol the posts", given_log=-1, without_log=-3, error=error)
+    verdict = make_check(rule="likelihood", long_runs="window")("patrol the posts", ROUNDS)
+    assert verdict.outcome is Outcome.MATCH
+    read = "".join(piece.text for piece in engine.logs[-1])
+    assert ROUNDS[0] in read
+    assert ROUNDS[-1] in read
+    assert ROUNDS[11] not in read
+    kept = sum(step in read for step in ROUNDS)
+    assert f"the model read the first and the last {kept} of {len(ROUNDS)} steps" in verdict.reason
+
+
+def test_a_run_that_never_fits_is_unknown_with_the_first_reason(make_check: MakeCheck, engine: FakeEngine) -> None:
+    engine.enqueue("", error=TOO_LONG)
+    for _ in range(30):
+        engine.enqueue("", error=ContextOverflowError("context overflow: the check needs 50 tokens"))
+    verdict = make_check(rule="likelihood", long_runs="window")("patrol the posts", ROUNDS)
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNKNOWN, str(TOO_LONG))
+    assert engine.answers, "it gave up in the end"
+
+
+# --- looks at runs that go on
+
+
+def look(check: SelfCheck, command: str, *steps: str) -> tuple[Outcome, str]:
+    verdict = check.check(Episode(command, steps, "a", finished=False))
+    assert verdict.interim
+    return verdict.outcome, verdict.reason
+
+
+ELSEWHERE = ("drove to the charging dock", "docked", "began to charge", "waited")
+
+
+@pytest.mark.parametrize("rule", ["likelihood", "f1"])
+def test_steps_that_speak_of_something_else_are_a_drift(make_check: MakeCheck, engine: FakeEngine, rule: str) -> None:
+    engine.enqueue("charge the robot", given_log=-4, without_log=-3)
+    outcome, reason = look(make_check(rule=rule), "bring the mug to the sink", *ELSEWHERE)
+    assert outcome is Outcome.MISMATCH
+    assert reason.startswith("drifting: after 4 steps, none speaks of what was commanded")
+    assert '"charge the robot"' in reason
+
+
+@pytest.mark.parametrize(
+    ("steps", "given_log"),
+    [
+        (ELSEWHERE[:3], -4.0),  # too few to tell
+        (ELSEWHERE, -2.0),  # they make the command likelier
+        ((*ELSEWHERE[:3], "looked for the mug"), -4.0),  # they mention what is asked for
+    ],
+)
+def test_a_run_that_goes_on_is_never_said_to_match_nor_to_be_incomplete(
+    make_check: MakeCheck, engine: FakeEngine, steps: tuple[str, ...], given_log: float
+) -> None:
+    engine.enqueue("bring the mug to the sink", given_log=given_log, without_log=-3)
+    outcome, reason = look(make_check(rule="likelihood"), "bring the mug to the sink", *steps)
+    assert outcome is Outcome.UNKNOWN
+    assert reason.startswith("not finished:")
+
+
+def test_a_look_that_fails_says_why(make_check: MakeCheck, engine: FakeEngine) -> None:
+    engine.enqueue("", error=DeadlineError("deadline passed: 1"))
+    assert look(make_check(rule="likelihood"), "go", *ELSEWHERE) == (Outcome.UNKNOWN, "deadline passed: 1")
+
+
+def test_a_cancelled_run_is_unknown_and_costs_no_model(make_check: MakeCheck, engine: FakeEngine) -> None:
+    verdict = make_check().check(Episode("go to the dock", ("drove off",), cancelled=True))
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert verdict.reason == "cancelled: the command was withdrawn before its run ended"
+    assert engine.logs == []

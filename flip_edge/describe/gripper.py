@@ -102,6 +102,12 @@ class GripperDescriber:
         dwell.add(seconds, [metres])
         return self._rest(dwell.mean[0]) if dwell.duration >= settings.settle_s else []
 
+    def settle(self) -> list[str]:
+        """Where the fingers rest by now, said before they have done so long enough; what they hold stays known."""
+        dwell = self._dwell
+        rests = dwell is not None and dwell.duration >= self._settings.settle_s / 2
+        return self._rest(dwell.mean[0]) if dwell and rests else []
+
     def finish(self) -> list[str]:
         """What is still under way, said as if it ended here; then forgets everything."""
         said = self._rest(self._dwell.mean[0]) if self._dwell else []

@@ -191,6 +191,20 @@ class MotionDescriber:
         self._reset()
         return said
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether a movement that is worth telling is under way."""
+        return any(stretch and self._is_worth_telling(stretch) for stretch in (self._current, self._next))
+
+    def settle(self) -> list[str]:
+        """What has ended if the robot rests by now, said before it has stood long enough; mostly nothing.
+
+        For those who tell what else happens, so that it comes after the drive that led to it.
+        """
+        if not (self._left_dwell and self._dwell and self._has_rested(self._dwell)):
+            return []
+        return self._end_movement() + self._stop()
+
     def _follow(self, pose: _Pose) -> bool:
         """Moves the path along with a pose; False for one that is not to be believed yet."""
         before = self._raw

@@ -73,12 +73,21 @@ def load_places(path: Path | str) -> tuple[Place, ...]:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the places {path}: {error}") from error
+    return to_places(data, source=str(path))
+
+
+def to_places(data: object, source: str = "places") -> tuple[Place, ...]:
+    """Places from plain data, as such a file has it.
+
+    Raises:
+        ConfigError: Naming `source`, the place and the value in it that is wrong.
+    """
     if not isinstance(data, dict) or not data:
-        raise ConfigError(f"{path}: expected places by name, as `desk: {{x: 1.0, y: 2.0}}`, got {data!r}")
+        raise ConfigError(f"{source}: expected places by name, as `desk: {{x: 1.0, y: 2.0}}`, got {data!r}")
     try:
         return tuple(_place(name, entry) for name, entry in data.items())
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{source}: {error}") from error
 
 
 def _place(name: object, entry: object) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest.importorskip("rclpy", reason="needs real ROS 2: pip install 'flip_edge[ros]'")
@@ -11,7 +12,6 @@ pytest.importorskip("rclpy", reason="needs real ROS 2: pip install 'flip_edge[ro
 from diagnostic_msgs.msg import DiagnosticStatus
 from flip_edge_msgs.msg import MismatchAlert, Verdict
 
-from .client import QUIET_S
 from .conftest import Connect, StartNode
 from .in_process import NodeInThisProcess
 
@@ -95,7 +95,7 @@ def test_runs_that_are_open_when_it_stops_are_unknown(start_node: StartNode, con
     assert operator.values()["descriptions late"] == "1"
 
 
-def test_the_alert_outlives_a_pause_but_not_a_new_configuration(start_node: StartNode, connect: Connect) -> None:
+def test_the_alert_outlives_a_pause(start_node: StartNode, connect: Connect) -> None:
     node = start_node(idle_timeout_s=3600.0)
     operator = connect(node)
     operator.connect()
@@ -115,17 +115,32 @@ def test_the_alert_outlives_a_pause_but_not_a_new_configuration(start_node: Star
     operator.run(MUG, DOCK, id="wrong again")
     operator.until(lambda: len(late) == 3, "the next alert")
 
-    for transition in ("deactivate", "cleanup", "configure", "activate"):
-        assert operator.change(transition)
+
+def test_ten_rounds_through_all_states_lose_nothing_and_leak_nothing(start_node: StartNode, connect: Connect) -> None:
+    node = start_node(idle_timeout_s=3600.0)
+    operator = connect(node)
     operator.connect()
-    later: list[MismatchAlert] = []
-    operator.listen_to_alerts(later)
-    operator.spin(3 * QUIET_S)
-    assert later == []
-    assert operator.status().level != DiagnosticStatus.ERROR
     operator.run(MUG, DOCK, id="wrong")
-    operator.until(lambda: later, "an alert")
-    assert later[0].alert_id == 1
+    process = psutil.Process(node.process.pid)
+    sizes, threads, files = [], [], []
+    for _ in range(10):
+        for transition in ("deactivate", "activate", "deactivate", "cleanup", "configure", "activate"):
+            assert operator.change(transition), node.log
+        assert operator.check(MUG, list(MUG_STEPS)).verdict == Verdict.MATCH
+        sizes.append(process.memory_info().rss)
+        threads.append(process.num_threads())
+        files.append(process.num_fds())
+    assert sizes[-1] - sizes[2] < 30_000_000, sizes
+    assert threads[-1] <= threads[2], threads
+    assert files[-1] <= files[2], files
+    late: list[MismatchAlert] = []
+    operator.listen_to_alerts(late)
+    operator.until(lambda: late, "the latched alert")
+    assert (late[0].state, late[0].alert_id) == (MismatchAlert.RAISED, 1)
+    operator.connect()
+    assert operator.run(MUG, *MUG_STEPS, id="right").verdict == Verdict.MATCH
+    operator.until(lambda: len(late) == 2, "the alert to clear")
+    assert (late[1].state, late[1].alert_id) == (MismatchAlert.CLEARED, 1)
 
 
 @pytest.mark.parametrize("kind", ["missing", "truncated", "no model"])

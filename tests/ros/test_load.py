@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import psutil
 import pytest
@@ -12,6 +13,8 @@ import pytest
 pytest.importorskip("rclpy", reason="needs real ROS 2: pip install 'flip_edge[ros]'")
 
 from flip_edge_msgs.msg import Verdict
+
+from flip_edge import Episode, SelfCheck
 
 from .client import Client
 from .conftest import Connect, StartNode
@@ -112,6 +115,51 @@ def test_a_smaller_queue_takes_effect_at_once(start_node: StartNode, connect: Co
     robot.command("stop")
     overflown = [verdict.command for verdict in robot.expect(6) if "queue overflow" in verdict.reason]
     assert overflown == [f"go to room {number}" for number in range(3)]
+
+
+@pytest.fixture
+def slow_node(model_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeInThisProcess]:
+    """A node whose model takes two seconds more for each check, without the processor."""
+    check = SelfCheck.check
+
+    def slow(self: SelfCheck, episode: Episode, *, waited_s: float = 0.0) -> Any:
+        if episode.id:  # not the warm-up, nor the client's own looks
+            time.sleep(2.0)
+        return check(self, episode, waited_s=waited_s)
+
+    monkeypatch.setattr(SelfCheck, "check", slow)
+    node = NodeInThisProcess("/slow", n_threads=1, idle_timeout_s=3600.0, queue_size=4)
+    yield node
+    node.stop()
+
+
+def test_twenty_runs_in_ten_seconds_and_a_model_of_two_seconds(slow_node: NodeInThisProcess, connect: Connect) -> None:
+    robot = connect(slow_node)
+    robot.connect()
+    memory = psutil.Process().memory_info().rss
+    answered = []
+    began = time.monotonic()
+    for number in range(20):
+        robot.command_stamped(MUG, f"run {number}")
+        for step in MUG_STEPS:
+            robot.action_stamped(step, f"run {number}")
+        robot.action_stamped("", f"run {number}", final=True)
+        for ask in (robot.state, lambda: robot.get("rule")):
+            asked = time.monotonic()
+            ask()
+            answered.append(time.monotonic() - asked)
+        robot.spin(max(0.0, began + (number + 1) / 2 - time.monotonic()))
+    verdicts = robot.expect(20)
+    assert sorted(verdict.command_id for verdict in verdicts) == sorted(f"run {number}" for number in range(20))
+    checked = [verdict for verdict in verdicts if verdict.verdict == Verdict.MATCH]
+    dropped = [verdict for verdict in verdicts if "queue overflow" in verdict.reason]
+    assert len(checked) + len(dropped) == 20
+    assert min(len(checked), len(dropped)) >= 4, "as many as the queue holds, and no more than the model can do"
+    values = robot.values()
+    assert values["queue dropped"] == values["verdicts UNKNOWN"] == str(len(dropped))
+    assert psutil.Process().memory_info().rss - memory < 50_000_000
+    print(f"services answered within {max(answered):.3f} s, median {sorted(answered)[20]:.3f} s")
+    assert max(answered) < 1.0, "a node that waits for its model would take two"
 
 
 def keep_busy(robot: Client, steps: int) -> None:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -26,18 +27,22 @@ from rclpy.task import Future
 from std_msgs.msg import String
 
 from flip_edge.backward import Evidence
+from flip_edge.blackbox import BlackBox
 from flip_edge.config import Config
 from flip_edge.decision import Decision, Outcome
+from flip_edge.describe.sources import Sources
 from flip_edge.episode import Episode
 from flip_edge.errors import FlipEdgeError
-from flip_edge.monitor import Monitor
+from flip_edge.interfaces import said
+from flip_edge.monitor import Alert, Monitor
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.verdict import Verdict, verdict_of
 from flip_edge.worker import Done, Worker
-from flip_edge_ros.diagnostics import Health, to_status
+from flip_edge_ros.diagnostics import Health, Vitals, to_status
 from flip_edge_ros.messages import to_alert_message, to_verdict_message
 from flip_edge_ros.parameters import NodeParameters
-from flip_edge_ros.qos import ACTION_DEPTH, COMMAND_DEPTH, reliable, subscribe
+from flip_edge_ros.qos import ACTION_DEPTH, COMMAND_DEPTH, Hearing, publish, reliable, subscribe
+from flip_edge_ros.telemetry import Telemetry
 
 IDLE_PERIOD_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -53,6 +58,10 @@ class SelfCheckNode(LifecycleNode):
         self._check: SelfCheck | None = None
         self._worker: Worker | None = None
         self._monitor: Monitor | None = None
+        self._black_box: BlackBox | None = None
+        self._alert: Alert | None = None  # outlives a cleanup: who heard that it was raised must hear that it is over
+        self._hearing = Hearing()
+        self._told = True  # of the runs that an earlier process left without a verdict
         self._health = Health()
         self._finished: deque[tuple[Verdict, Callable[[Verdict], None]]] = deque()
         self._finished_guard = self.create_guard_condition(self._on_finished)
@@ -96,8 +105,17 @@ class SelfCheckNode(LifecycleNode):
         self._check("warm up", ["warmed up"])
         if self._check.gpu_offload_missing:
             self.get_logger().warning("n_gpu_layers is set, but this llama.cpp cannot use a GPU: running on the CPU")
-        self._monitor = Monitor(idle_timeout_s=config.idle_timeout_s, max_steps=config.max_steps)
-        self._open()
+        sources = Sources.load(config.sources) if config.sources else None
+        self._black_box = BlackBox(Path(config.black_box), runs=config.black_box_runs) if config.black_box else None
+        if self._black_box and (aside := self._black_box.set_aside):
+            self.get_logger().warning(f"the black box was damaged; it is kept as {aside}")
+        self._monitor = Monitor.of(
+            config, journal=self._black_box, witness=sources.finish if sources else tuple, alert=self._alert
+        )
+        self._hearing = Hearing()
+        self._open(sources)
+        if self._alert:
+            self._alerts.publish(to_alert_message(self._alert, self._stamp()))
         self._health = Health(state="inactive")
         self.get_logger().info(f"configured: model {self._check.model_id}, rule {self._check.rule}")
 
@@ -107,6 +125,7 @@ class SelfCheckNode(LifecycleNode):
         self._worker = Worker(self._check, self._settings.config.queue_size)
         self._health.state = "active"
         self.get_logger().info("active")
+        self._tell_of_interrupted()
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -137,22 +156,39 @@ class SelfCheckNode(LifecycleNode):
         self._health.state = "unconfigured"
         return TransitionCallbackReturn.SUCCESS
 
-    def _open(self) -> None:
-        self._verdicts = self.create_publisher(VerdictMessage, "verdict", reliable(10))
-        self._alerts = self.create_publisher(MismatchAlert, "mismatch_alert", reliable(1, latched=True))
+    def _tell_of_interrupted(self) -> None:
+        """Runs that an earlier process left without a verdict get theirs."""
+        box = self._black_box
+        for run in box.interrupted if box and not self._told else ():
+            assert self._check
+            reason = "lost: the monitor was stopped hard while this run was open, or waited for its check"
+            self._finished.append((self._check.unknown(run.episode, reason), self._publish))
+        self._told = True
+        self._finished_guard.trigger()
+
+    def _open(self, sources: Sources | None) -> None:
+        self._told = False
+        self._verdicts = publish(self, VerdictMessage, "verdict", reliable(10))
+        self._alerts = publish(self, MismatchAlert, "mismatch_alert", reliable(1, latched=True))
         self._outputs = [self._verdicts, self._alerts]
         topics = (
             (String, "command", self._on_command, COMMAND_DEPTH),
             (String, "action_description", self._on_action, ACTION_DEPTH),
-            (Command, "command_stamped", self._on_command_stamped, COMMAND_DEPTH),
-            (ActionDescription, "action_description_stamped", self._on_action_stamped, ACTION_DEPTH),
+            (Command, "command_stamped", self._on_command, COMMAND_DEPTH),
+            (ActionDescription, "action_description_stamped", self._on_action, ACTION_DEPTH),
         )
-        subscriptions = [subscribe(self, *topic, self._on_lost) for topic in topics]
+        subscriptions = [
+            subscribe(self, kind, topic, callback, reliable(depth), self._hearing, self._on_lost)
+            for kind, topic, callback, depth in topics
+        ]
+        telemetry = Telemetry(self, sources, self._hearing, self._saw, self._stirs) if sources else None
         idle = self.create_timer(IDLE_PERIOD_S, self._on_idle)
         self._entities = [
             *(lambda item=item: self.destroy_subscription(item) for item in subscriptions),
             lambda: self.destroy_timer(idle),
         ]
+        if telemetry:
+            self._entities.append(telemetry.close)
 
     def close(self) -> None:
         """Free everything that :meth:`on_configure` made, once its last messages have arrived. Safe to call twice."""
@@ -166,7 +202,11 @@ class SelfCheckNode(LifecycleNode):
         self._entities, self._outputs = [], []
         if self._check:
             self._check.close()
-        self._check = self._monitor = None
+        if self._monitor:
+            self._alert = self._monitor.alert
+        if self._black_box:
+            self._black_box.close()
+        self._check = self._monitor = self._black_box = None
 
     def finish(self) -> None:
         """End the worker and give every run that is not checked yet its UNKNOWN, oldest first."""
@@ -183,30 +223,46 @@ class SelfCheckNode(LifecycleNode):
 
     # --- input
 
-    def _on_command(self, message: String) -> None:
-        self._command(message.data)
+    def _on_command(self, message: String | Command) -> None:
+        self._command(**said(message))
 
-    def _on_command_stamped(self, message: Command) -> None:
-        self._command(message.text, message.command_id)
+    def _command(self, text: str, command_id: str = "", stamp: float | None = None, cancel: bool = False) -> None:
+        if not (self._worker and self._monitor):
+            return
+        if cancel:
+            self._submit(self._monitor.cancel(id=command_id, now=self._now()))
+        else:
+            self._submit(self._monitor.command(text, id=command_id, stamp=stamp, now=self._now()))
 
-    def _command(self, text: str, command_id: str = "") -> None:
+    def _on_action(self, message: String | ActionDescription) -> None:
+        self._action(**said(message))
+
+    def _action(self, text: str, command_id: str = "", stamp: float | None = None, final: bool = False) -> None:
         if self._worker and self._monitor:
-            self._submit(self._monitor.command(text, id=command_id, now=self._now()))
+            now = self._now()
+            self._submit(self._monitor.action(text, command_id=command_id, final=final, stamp=stamp, now=now))
+            self._follow()
 
-    def _on_action(self, message: String) -> None:
-        self._action(message.data)
-
-    def _on_action_stamped(self, message: ActionDescription) -> None:
-        self._action(message.text, message.command_id, message.final)
-
-    def _action(self, text: str, command_id: str = "", final: bool = False) -> None:
+    def _saw(self, text: str) -> None:
         if self._worker and self._monitor:
-            self._submit(self._monitor.action(text, command_id=command_id, final=final, now=self._now()))
-            if episode := self._monitor.so_far():
-                self._worker.read_ahead(episode)
+            self.get_logger().debug(f"saw: {text}")
+            self._monitor.saw(text, now=self._now())
+            self._follow()
+
+    def _stirs(self) -> None:
+        if self._monitor:
+            self._monitor.stir(now=self._now())
+
+    def _follow(self) -> None:
+        """The active run went on: look at it when it is time to, and read it ahead."""
+        assert self._worker
+        assert self._monitor
+        if self._worker.waiting == 0 and (episode := self._monitor.drift()):
+            self._worker.submit(episode, self._report(self._publish_drift))
+        if episode := self._monitor.so_far():
+            self._worker.read_ahead(episode)
 
     def _on_lost(self, count: int) -> None:
-        self._health.lost_messages += count
         self.get_logger().warning(f"the middleware lost {count} messages")
         if self._worker and self._monitor:
             self._monitor.lose(count)
@@ -267,12 +323,19 @@ class SelfCheckNode(LifecycleNode):
         assert self._monitor
         self._publish_verdict(verdict)
         alert = self._monitor.conclude(verdict)
+        if self._black_box and not verdict.interim:
+            change = "" if alert is None else "raised" if alert.raised else "cleared"
+            self._black_box.verdict(verdict, self._now(), change)
         if alert:
             self._alerts.publish(to_alert_message(alert, self._stamp()))
             if alert.raised:
                 self.get_logger().warning(f"alert {alert.id} raised: {verdict.reason}")
             else:
                 self.get_logger().info(f"alert {alert.id} cleared: {verdict.reason}")
+
+    def _publish_drift(self, verdict: Verdict) -> None:
+        if verdict.outcome is Outcome.MISMATCH:  # of a run that goes on, nothing else is worth telling
+            self._publish(verdict)
 
     def _publish_verdict(self, verdict: Verdict) -> None:
         told = f"[{verdict.command_id:.{_LOGGED}}] {verdict.command:.{_LOGGED}}"
@@ -283,8 +346,11 @@ class SelfCheckNode(LifecycleNode):
         message = DiagnosticArray()
         message.header.stamp = self._stamp()
         name = f"{self.get_fully_qualified_name()}: self-check"
-        message.status = [to_status(name, "flip_edge", self._health, self._monitor, self._worker, self._check)]
+        message.status = [to_status(name, "flip_edge", self._vitals())]
         self._diagnostics.publish(message)
+
+    def _vitals(self) -> Vitals:
+        return Vitals(self._health, self._hearing, self._monitor, self._worker, self._check, self._black_box)
 
     # --- time and settings
 
@@ -298,6 +364,6 @@ class SelfCheckNode(LifecycleNode):
         if self._check:
             self._check.reconfigure(config)
         if self._monitor:
-            self._monitor.idle_timeout_s, self._monitor.max_steps = config.idle_timeout_s, config.max_steps
+            self._monitor.reconfigure(config)
         if self._worker:
             self._worker.queue_size = config.queue_size
