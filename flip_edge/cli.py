@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from flip_edge import __version__, bench, calibrate, doctor, evaluate, reference, replay
+from flip_edge import __version__, bench, calibrate, doctor, evaluate, reference, replay, report
 from flip_edge.config import Config, Infer, Rule, load_config
 from flip_edge.decision import Outcome
 from flip_edge.errors import FlipEdgeError, InputError
@@ -90,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bench(commands)
     _add_replay(commands)
     _add_models(commands)
+    _add_report(commands)
     _add_settings_command(commands)
     _add_doctor(commands)
     _add_demo(commands)
@@ -211,6 +212,18 @@ def _add_models(commands: Any) -> None:
     verifying = actions.add_parser("verify", help="check size and SHA-256 of model files")
     verifying.add_argument("model", nargs="*", help="registry ids or GGUF files (default: all that are installed)")
     verifying.set_defaults(run=_models_verify)
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="make a page of runs and verdicts, for people",
+        description="Makes one HTML file, complete in itself, from the verdicts of replay or score or from a black "
+        "box: a timeline, the figures against their thresholds, and every run with its steps and what did not fit. "
+        "Exit code: 0, or 2 where only a part of the input could be read.",
+    )
+    report.add_arguments(parser)
+    parser.set_defaults(run=lambda arguments: report.run(Config(), arguments))
 
 
 def _add_settings_command(commands: Any) -> None:

@@ -283,7 +283,11 @@ class Monitor:
                 ended = self._end(next(run for run in self._runs.values() if run is not self._active))
             run = self._runs.setdefault(command_id, _Run(command_id, "", now, now))
         self._append(run, _Step(clean_text(text), stamp, bool(command_id)), now)
-        return ended + (self._end(run) if final else [])
+        if final:
+            # Verdicts, and so the alert, follow the order in which runs ended.
+            settling = [other for other in self._runs.values() if other.settled is not None and other is not run]
+            ended += [episode for other in settling for episode in self._end(other)] + self._end(run)
+        return ended
 
     def saw(self, text: str, *, now: float) -> None:
         """A describer saw something by itself."""

@@ -272,6 +272,32 @@ def test_frames_that_go_round_in_circles_or_are_endless_are_nowhere(load: Callab
     assert len(reader._frames._edges) <= 2000
 
 
+def test_the_latest_transform_counts_whatever_order_they_come_in() -> None:
+    tree = frames.FrameTree()
+    moving, still = (
+        transform(9.0, "odom", "base_link", 1.0, 0.0, 0.0),
+        transform(9.0, "base_link", "arm", 0.0, 0.0, 0.0),
+    )
+    assert [tree.hear(moving, START, is_static=False), tree.hear(still, START, is_static=True)] == ["base_link", "arm"]
+    moving.header.stamp, still.header.stamp = stamp(8.5), stamp(0.5)
+    assert tree.hear(moving, START, is_static=False) == ""
+    assert tree.time("base_link") == 9.0
+    assert tree.hear(still, START, is_static=True) == "arm"
+    moving.header.stamp = stamp(2.0)  # the clock was set back
+    assert tree.hear(moving, START, is_static=False) == "base_link"
+    assert tree.time("base_link") == 2.0
+
+
+def test_the_times_are_those_of_the_odometry_not_of_the_localisation() -> None:
+    tree = frames.FrameTree()
+    for parent, child, time in [("map", "odom", 11.0), ("odom", "base_link", 10.0), ("base_link", "camera", 1.0)]:
+        tree.hear(transform(time, parent, child, 1.0, 0.0, 0.0), START, is_static=child == "camera")
+    assert [tree.leading("map", "camera"), tree.leading("camera", "map")] == ["base_link", "odom"]
+    assert tree.leading("map", "odom") == "odom"
+    assert tree.leading("base_link", "camera") == tree.leading("map", "nowhere") == ""
+    assert tree.pose("map", "nowhere") is None
+
+
 def test_rotations_are_composed_in_space() -> None:
     """A robot on a ramp, seen by a map that lies on its side: as scipy has it."""
     spatial = pytest.importorskip("scipy.spatial.transform")
@@ -320,6 +346,14 @@ def test_fingers_may_come_in_messages_of_their_own(load: Callable[..., Sources])
     assert say(load(GRIPPER), heard) == [OPENED, GRIPPED]
 
 
+def test_half_a_gripper_says_nothing(load: Callable[..., Sources]) -> None:
+    heard = [
+        (START + time, "/joint_states", joints(START + time, left=width, arm=1.0)) for time, width in moves([0.0, 0.08])
+    ]
+    assert say(load(GRIPPER), heard) == []
+    assert say(load({**GRIPPER, "joints": "left"}), heard) == [OPENED]
+
+
 def test_two_robots_on_one_topic_do_not_mix(load: Callable[..., Sources]) -> None:
     heard = []
     for (time, mine), (_, other) in zip(moves([0.0, 0.08, 0.08]), moves([0.08, 0.03, 0.03]), strict=False):
@@ -347,7 +381,7 @@ def test_effort_tells_of_thin_things_and_efforts_that_are_not_measured_do_not_ma
     def with_effort(effort: float) -> list[Heard]:
         heard = list(grips([0.08, 0.0]))
         for _, _, message in heard:
-            message.effort = np.array([0.0, effort, -effort])
+            message.effort = np.array([99.0, -effort, -effort / 2])
         return heard
 
     source = load({**GRIPPER, "holding_effort": 5})
@@ -362,7 +396,16 @@ def test_what_a_gripper_holds_it_holds_in_the_next_run(load: Callable[..., Sourc
     reached = next(i for i, (_, _, message) in enumerate(heard) if message.position[1:].sum() < 0.035)
     assert say(source, heard[:reached]) == [GRIPPED]
     assert say(source, heard[reached:]) == ["lost what the gripper held"]
-    # A run that ends right after the fingers have closed.
+    # A run that ends while they close says nothing of it, and the next one what they came to.
+    source = load(GRIPPER)
+    heard = list(grips([0.08, 0.0]))
+    halfway = next(i for i, (_, _, message) in enumerate(heard) if message.position[1:].sum() < 0.04)
+    assert say(source, heard[:halfway]) == []
+    assert say(source, heard[halfway:]) == [CLOSED]
+
+
+def test_a_grip_right_before_the_end_of_a_run_is_of_that_run(load: Callable[..., Sources]) -> None:
+    heard = list(grips([0.08, 0.04]))
     source = load(GRIPPER)
     closed = next(i for i, (_, _, message) in enumerate(heard) if message.position[1:].sum() < 0.042)
     assert say(source, heard[: closed + 8], end=False) == []
@@ -406,6 +449,17 @@ def test_nodes_can_be_ignored_and_skills_said_otherwise(load: Callable[..., Sour
     wiped = {"sanitize": {"past": "wiped down {object}", "base": "wipe down {object}"}}
     assert say(load(entry, templates=wiped), [event]) == ["picked up the red mug", "wiped down the desk"]
     assert say(load({**entry, "ignore": ["pick *"]}, templates=wiped), [event]) == ["wiped down the desk"]
+
+
+def test_ignored_names_come_beside_those_that_say_too_little(load: Callable[..., Sources]) -> None:
+    event = (START, "/log", changes(("SetGoal", "RUNNING", "SUCCESS"), *PICK))
+    assert say(load({"behavior_tree": "/log", "ignore": ["open *"]}), [event]) == ["picked up the red mug"]
+
+
+def test_of_endless_lists_the_beginning_is_read(load: Callable[..., Sources]) -> None:
+    quiet = [("GoalUpdated", "IDLE", "FAILURE")]
+    assert say(load({"behavior_tree": "/log"}), [(START, "/log", changes(*quiet * 990, *PICK))]) != []
+    assert say(load({"behavior_tree": "/log"}), [(START, "/log", changes(*quiet * 1000, *PICK))]) == []
 
 
 def test_snapshots_of_py_trees_are_compared(load: Callable[..., Sources]) -> None:
@@ -481,6 +535,14 @@ def test_a_goal_is_named_by_the_place_it_is_near(load: Callable[..., Sources], l
     ]
 
 
+def test_a_pose_names_the_goal_that_follows_it_soon_and_no_other(load: Callable[..., Sources]) -> None:
+    entry = {**ACTION, "goal_topic": "/goal_pose"}
+    sent = (START - 11, "/goal_pose", pose_stamped(START, 2.0, 1.5))
+    assert say(load(entry, places=PLACES), [sent, *ends(SUCCEEDED)]) == ["drove to the goal"]
+    heard = [(START - 1, *sent[1:]), *ends(ABORTED)[:1], *ends(SUCCEEDED, 2, began=START + 1), *ends(ABORTED)[2:]]
+    assert say(load(entry, places=PLACES), heard) == ["drove to the goal", "failed to drive to the kitchen table"]
+
+
 def test_goals_of_other_frames_have_no_name(load: Callable[..., Sources]) -> None:
     entry = {**ACTION, "goal_topic": "/goal_pose"}
     heard = [(START, "/goal_pose", pose_stamped(START, 2.0, 1.5, frame="base_link")), *ends(SUCCEEDED)]
@@ -509,6 +571,12 @@ def test_a_goal_that_made_way_for_the_next_command_is_not_held_against_it(load: 
     assert say(source, ends(CANCELED, 2, began=START + 20)) == [
         "was stopped before it could drive to the goal: cancelled"
     ]
+
+
+def test_a_goal_that_goes_on_and_succeeds_is_said_in_the_next_run(load: Callable[..., Sources]) -> None:
+    source = load(ACTION)
+    say(source, [*ends(SUCCEEDED)[:2], (START + 5, STATUS, statuses(START, (1, EXECUTING)))])
+    assert say(source, ends(SUCCEEDED)[2:]) == ["drove to the goal"]
 
 
 def test_a_goal_a_little_older_than_its_command_counts(load: Callable[..., Sources]) -> None:
@@ -556,6 +624,12 @@ def test_what_two_sources_tell_is_said_once(load: Callable[..., Sources]) -> Non
     # One source that says it twice means twice; the other one follows with two of its own.
     twice = [both[1], both[1], both[0], (2.0, "/skills", text("open(door) -> SUCCESS")), both[1]]
     assert say(source, twice) == ["picked up the red mug"] * 2 + ["opened the door", "picked up the red mug"]
+
+
+def test_runs_do_not_share_what_two_sources_tell(load: Callable[..., Sources]) -> None:
+    source = load({"behavior_tree": "/log"}, {"skill": "/skills"})
+    assert say(source, [(0.0, "/log", changes(*PICK))]) == ["picked up the red mug"]
+    assert say(source, [(1.0, "/skills", text("pick(red_mug) -> SUCCESS"))]) == ["picked up the red mug"]
 
 
 def test_a_drive_is_told_before_what_is_done_at_its_end(load: Callable[..., Sources]) -> None:
@@ -860,6 +934,15 @@ def test_a_file_that_is_not_there_or_is_no_text_is_an_error(tmp_path: Path) -> N
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"cannot read the sources .*binary\.yaml"):
         Sources.load(str(tmp_path / "binary.yaml"))
+
+
+def test_names_are_phrases_with_an_article_where_one_is_due(load: Callable[..., Sources]) -> None:
+    names = {"a": "red mug", "b": "Alice", "c": "my mug", "d": "An apple", "kitchen_table": "big  desk"}
+    source = load({"skill": "/skills"}, {"odometry": "/odom"}, names=names, places=PLACES)
+    heard = [(START, "/skills", text(f"pick({name}) -> SUCCESS")) for name in "abcd"]
+    picked = ["the red mug", "Alice", "my mug", "An apple"]
+    assert say(source, heard) == [f"picked up {phrase}" for phrase in picked]
+    assert say(source, odometries(drive(ERRAND)))[-1] == "stopped near the big desk"
 
 
 def test_places_are_found_beside_the_file(tmp_path: Path) -> None:

@@ -989,3 +989,11 @@ def test_nothing_is_lost_or_told_twice_whatever_comes_in_whatever_order(
     commanded = Counter(episode.command for episode in episodes if episode.command)
     assert set(commanded.values()) <= {1}, "a run was checked twice without silence in between"
     assert len(commanded) == commands
+
+
+def test_runs_are_checked_in_the_order_in_which_they_ended() -> None:
+    monitor = live(settle_s=0.5)
+    monitor.command("one", id="a", now=0.0)
+    monitor.command("two", id="b", now=1.0)
+    ended = monitor.action("did two", command_id="b", final=True, now=1.1)
+    assert [episode.id for episode in ended] == ["a", "b"]

@@ -104,7 +104,8 @@ class Sources:
             is_readable &= is_whole
             if news := [sentence for sentence in told if self._is_news(reader, sentence)]:
                 said += self._settle(reader) + news
-        self.unreadable[topic] += not is_readable
+        if not is_readable:
+            self.unreadable[topic] += 1
         return said
 
     def finish(self) -> list[str]:

@@ -105,7 +105,7 @@ def test_one_bad_value_does_not_take_the_others_down(robot: Client) -> None:
 def test_a_setting_of_the_model_is_refused_while_one_is_loaded(untouched: Client) -> None:
     changed = {"model": "other.gguf", "prompt": "flip", "max_new_tokens": 8, "n_ctx": 512, "n_threads": 1}
     changed |= {"n_gpu_layers": 1, "max_alternatives": 1, "calibration": "other.yaml", "adapter": "none"}
-    changed |= {"nice": 5, "cpus": "0"}
+    changed |= {"nice": 5, "cpus": "0", "sources": "describe.yaml", "black_box": "box", "black_box_runs": 9}
     assert set(changed) == set(Config.__struct_fields__) - LIVE
     for state in ("active", "inactive"):
         for (name, value), result in zip(changed.items(), untouched.set(**changed), strict=True):

@@ -5,29 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs real ROS 2: pip install 'flip_edge[ros]'")
 pytest.importorskip("rosbags", reason="pip install 'flip_edge[replay]'")
 
-from flip_edge_msgs.msg import ActionDescription, Command
-from rosbags.rosbag2 import StoragePlugin, Writer
-from std_msgs.msg import String
+pytest.importorskip("flip_edge_demo", reason="pip install ./ros2_ws/src/flip_edge_demo")
 
-from flip_edge.bags import typestore
-from flip_edge.interfaces import INPUTS
+from flip_edge_demo.recording import Recorder
 
-from .client import DEEP, Client
+from .client import Client
 
 pytestmark = [pytest.mark.ros, pytest.mark.model]
 
 MUG = "bring the mug to the sink"
 CODES = {"UNKNOWN": 0, "MATCH": 1, "MISMATCH": 2}
-KINDS = {"std_msgs/msg/String": String, "flip_edge_msgs/msg/Command": Command}
 # As where ROS is not installed.
 WITHOUT_ROS = """
 import sys
@@ -37,34 +31,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-class Recorder:
-    """Subscribes to what the monitor listens to and keeps it as it came, with the time."""
-
-    def __init__(self, robot: Client) -> None:
-        self.messages: list[tuple[int, str, str, bytes]] = []
-        namespace = robot.process.namespace
-        for name, kind in INPUTS.items():
-            topic = f"{namespace}/{name}"
-
-            def keep(data: bytes, topic: str = topic, kind: str = kind) -> None:
-                self.messages.append((time.time_ns(), topic, kind, data))
-
-            robot.node.create_subscription(KINDS.get(kind, ActionDescription), topic, keep, DEEP, raw=True)
-        robot.spin(0.5)
-
-    def write(self, path: Path) -> Path:
-        types = typestore()
-        opened: dict[str, Any] = {}
-        with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
-            for stamp, topic, kind, data in self.messages:
-                if topic not in opened:
-                    opened[topic] = writer.add_connection(topic, kind, typestore=types)
-                writer.write(opened[topic], stamp, data)
-        return path
-
-
 def test_a_recording_replayed_without_ros_says_what_the_node_said(robot: Client, tmp_path: Path) -> None:
-    recorder = Recorder(robot)
+    recorder = Recorder(robot.node)
+    robot.spin(0.5)
     robot.command_stamped(MUG, "a")
     robot.action_stamped("picked up the mug", "a")
     robot.action_stamped("put the mug in the sink", "a", final=True)
@@ -95,3 +64,23 @@ def test_a_recording_replayed_without_ros_says_what_the_node_said(robot: Client,
         for found, verdict in zip(replayed, live, strict=True)
     ]
     assert all(one == other for one, other in ids)
+
+
+def test_the_demo_recorded_and_replayed_without_ros_says_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("pyrobosim", reason="the demo robot needs pyrobosim")
+    bag, rows, lines = tmp_path / "demo", tmp_path / "live.jsonl", tmp_path / "replayed.jsonl"
+    demo = [sys.executable, "-m", "flip_edge_demo", "--speed", "0", "--record", str(bag), "--json", str(rows)]
+    ran = subprocess.run(demo, capture_output=True, text=True, check=False, timeout=500)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    words = ["replay", str(bag), "--calibration", f"{bag}.calibration.yaml", "--infer", "always", "-o", str(lines)]
+    ran = subprocess.run([sys.executable, "-c", WITHOUT_ROS, *words], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1, ran.stderr
+    live = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    replayed = {row["command_id"]: row for row in map(json.loads, lines.read_text(encoding="utf-8").splitlines())}
+    assert len(live) == len(replayed) == 18
+    for row in live:
+        again = replayed[row["id"]]
+        assert again["steps"] == row["done"]
+        assert again["score"] == pytest.approx(row["score"], abs=0.03)
+        if abs(row["score"] - again["score_threshold"]) > 0.03:
+            assert again["verdict"] == row["verdict"]

@@ -46,7 +46,7 @@ def test_live_runs_are_not_affected(robot: Client) -> None:
         ("", MUG_STEPS, "no command"),
         (MUG, [], "no actions"),
         (MUG, [" ", ""], "no actions"),
-        (MUG, ["picked up the mug"] * 1_000, "context overflow"),
+        (MUG, [f"picked up the mug number {number}" for number in range(1_000)], "context overflow"),
         ("bring the mug " * 7_143, MUG_STEPS, "context overflow"),
     ],
     ids=["no command", "no actions", "blank actions", "1000 actions", "100000 characters"],

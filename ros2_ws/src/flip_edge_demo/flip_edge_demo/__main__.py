@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from flip_edge import Config
-from flip_edge.errors import CalibrationError, FlipEdgeError
+from flip_edge.errors import CalibrationError, FlipEdgeError, InputError
 from flip_edge_demo.commission import commission
 
 NAMESPACE = "/flip_edge_demo"
@@ -64,6 +65,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rule", help="the rule that decides, as in flip-edge check")
     parser.add_argument("--model", help="registry id or GGUF file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON lines, too")
+    parser.add_argument(
+        "--record", type=Path, metavar="BAG", help="record a bag, and the calibration beside it, for flip-edge replay"
+    )
     return parser.parse_args(argv)
 
 
@@ -100,6 +104,16 @@ def _commissioned(config: Config, folder: Path, tell: Callable[[str], None]) -> 
     return {"calibration": str(path)}
 
 
+def _keep(bag: Path, settings: dict[str, str]) -> str:
+    """Keep the calibration that the bag's verdicts were made with; how to replay them."""
+    options = [f"--{name} {value}" for name, value in settings.items() if name != "calibration"]
+    if "calibration" in settings:
+        kept = bag.with_name(f"{bag.name}.calibration.yaml")
+        shutil.copyfile(settings["calibration"], kept)
+        options.append(f"--calibration {kept}")
+    return f"recorded: flip-edge replay {bag} {' '.join(options)}"
+
+
 def _run(arguments: argparse.Namespace, folder: Path) -> int:
     # After _isolate: rclpy reads its environment when it is imported and initialised.
     import rclpy
@@ -108,6 +122,11 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
     from flip_edge_demo.console import Console
     from flip_edge_demo.episodes import load_episodes
     from flip_edge_demo.table import LiveTable
+
+    if arguments.record:
+        if arguments.record.exists():
+            raise InputError(f"{arguments.record} is there already: give --record a folder that is not")
+        from flip_edge_demo.recording import Recorder  # here, as rosbags is an extra
 
     table = LiveTable()
     settings = {name: value for name in ("rule", "model") if (value := getattr(arguments, name))}
@@ -126,6 +145,7 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
         stack.callback(rclpy.try_shutdown)
         console = Console()
         stack.callback(console.close)
+        recorder = Recorder(console) if arguments.record else None
 
         def alive() -> None:
             for process in processes:
@@ -138,6 +158,8 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
             table.add(row)
             rows.append(row)
         table.summarise(rows)
+        if recorder:
+            table.console.print(_keep(recorder.write(arguments.record), settings))
     if arguments.json:
         lines = "".join(json.dumps(row.to_dict()) + "\n" for row in rows)
         arguments.json.write_text(lines, encoding="utf-8")

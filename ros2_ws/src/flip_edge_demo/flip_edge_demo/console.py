@@ -94,13 +94,18 @@ class Console(Node):
         """
         subscribers = 2  # the robot and the self-check
         if not self._spin(
-            lambda: self._active and self._commands.get_subscription_count() >= subscribers, START_TIMEOUT_S, alive
+            lambda: self._active and self._listeners() >= subscribers, START_TIMEOUT_S, alive
         ):
             state = "is active" if self._active else "is not active"
-            heard = self._commands.get_subscription_count()
+            heard = self._listeners()
             raise DemoError(
                 f"not ready within {START_TIMEOUT_S:.0f} s: the self-check {state}, {heard} nodes take commands"
             )
+
+    def _listeners(self) -> int:
+        """Other nodes that take commands."""
+        endpoints = self.get_subscriptions_info_by_topic(self._commands.topic_name)
+        return sum(endpoint.node_name != self.get_name() for endpoint in endpoints)
 
     def play(self, episodes: Iterable[DemoEpisode], alive: Callable[[], None]) -> Iterator[Row]:
         """Give each episode's command and yield what came of it.
