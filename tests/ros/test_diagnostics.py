@@ -132,3 +132,30 @@ def test_diagnostics_can_be_read_by_any_aggregator(robot: Client) -> None:
     assert len(offered) == 1
     assert offered[0].qos_profile.reliability is ReliabilityPolicy.RELIABLE
     assert offered[0].qos_profile.durability is DurabilityPolicy.VOLATILE
+
+
+def test_a_publisher_that_is_not_heard_is_told(start_node: StartNode, connect: Connect) -> None:
+    from rclpy.event_handler import PublisherEventCallbacks
+    from rclpy.qos import QoSProfile
+    from std_msgs.msg import String
+
+    node = start_node(idle_timeout_s=3600.0)
+    robot = connect(node)
+    robot.connect()
+    values = robot.values()
+    assert [values[f"received on {topic}"] for topic in ("command", "action_description")] == ["0", "0"]
+    unreliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    silent = PublisherEventCallbacks(use_default_callbacks=False)  # rclpy's own warn in a way that is deprecated
+    publisher = robot.node.create_publisher(String, "command", unreliable, event_callbacks=silent)
+    robot.until(lambda: "not heard" in robot.status().message, "the warning")
+    publisher.publish(String(data=MUG))
+    status = robot.status()
+    assert status.level == DiagnosticStatus.WARN
+    assert status.message == "a publisher on command is not heard: its reliability does not fit"
+    values = {item.key: item.value for item in status.values}
+    assert values["not heard on command"] == "reliability"
+    assert values["received on command"] == "0"
+    assert "qos_overrides." in node.log
+    robot.command(MUG)
+    assert robot.values()["received on command"] == "1"
+    assert float(values["memory, MB"]) > 50

@@ -93,9 +93,7 @@ class Console(Node):
             DemoError: they were not ready in time.
         """
         subscribers = 2  # the robot and the self-check
-        if not self._spin(
-            lambda: self._active and self._listeners() >= subscribers, START_TIMEOUT_S, alive
-        ):
+        if not self._spin(lambda: self._active and self._listeners() >= subscribers, START_TIMEOUT_S, alive):
             state = "is active" if self._active else "is not active"
             heard = self._listeners()
             raise DemoError(

@@ -109,11 +109,11 @@ def _level(vitals: Vitals) -> tuple[bytes, str]:
         return DiagnosticStatus.STALE, f"not checking: the node is {health.state}"
     if monitor.alert and monitor.alert.raised:
         return DiagnosticStatus.WARN, f"mismatch: {monitor.alert.verdict.reason}"
-    if health.last is not None and health.last.outcome is Outcome.UNKNOWN:
-        return DiagnosticStatus.WARN, f"last verdict UNKNOWN: {health.last.reason}"
     if hearing.unfitting:
         topic, policy = next(iter(hearing.unfitting.items()))
         return DiagnosticStatus.WARN, f"a publisher on {topic} is not heard: its {policy} does not fit"
+    if health.last is not None and health.last.outcome is Outcome.UNKNOWN:
+        return DiagnosticStatus.WARN, f"last verdict UNKNOWN: {health.last.reason}"
     if worker.dropped or hearing.lost.total() or monitor.counters.dropped_descriptions:
         return DiagnosticStatus.WARN, "some messages or runs were lost; see the counters"
     if vitals.black_box and (vitals.black_box.error or vitals.black_box.lost):
