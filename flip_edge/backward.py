@@ -87,6 +87,7 @@ class Evidence:
         contrast: the command against others that differ in one thing.
         fulfilment: what of the command the acts of the log fulfil.
         failure: why the evidence is incomplete.
+        hearsay: how many steps were left out because they only repeat the command or speak of success.
         steps_read: how many steps the model read, where it was not all of them: the first and the last ones.
         settled: whether the verdict was clear without an instruction, so that none was inferred.
         unparsable: whether all that fails is that the model wrote no instruction.
@@ -103,6 +104,7 @@ class Evidence:
     contrast: Contrast | None = None
     fulfilment: Fulfilment | None = None
     failure: str | None = None
+    hearsay: int = 0
     steps_read: int | None = None
     settled: bool = False
     unparsable: bool = False

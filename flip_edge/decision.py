@@ -93,6 +93,10 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         reason = f"{_support(evidence)} ({name} {known}, at least {threshold:.2f})"
     if evidence.steps_read is not None and outcome is not Outcome.UNKNOWN:
         reason += f"; the model read the first and the last {evidence.steps_read} of {len(episode.steps)} steps"
+    if evidence.hearsay and outcome is not Outcome.UNKNOWN:
+        count = "1 step, which repeats" if evidence.hearsay == 1 else f"{evidence.hearsay} steps, which repeat"
+        tell = "speaks" if evidence.hearsay == 1 else "speak"
+        reason += f"; not counted: {count} the command or {tell} of success"
     return Decision(outcome, reason, rule, score, score_threshold)
 
 
@@ -121,6 +125,8 @@ def _unread(evidence: Evidence) -> bool:
     acts, support = evidence.fulfilment, evidence.support
     if acts is None or support is None or support.found >= _READ:
         return False
+    if not support.found and (evidence.explained or 0.0) <= 0:
+        return True  # of all that the score weighs, only what is absent speaks for a match: nothing done amiss
     return not acts.demands and acts.handled is None and acts.placed is None
 
 

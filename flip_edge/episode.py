@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from flip_edge.errors import InputError
 
@@ -74,6 +74,12 @@ class Episode:
             if text := clean_text(step):
                 cleaned.append(text)
         return cls(clean_text(command), tuple(cleaned), id, dropped_steps)
+
+    def without(self, places: Collection[int]) -> Episode:
+        """The run without the steps at these places."""
+        if not places:
+            return self
+        return replace(self, steps=tuple(step for place, step in enumerate(self.steps) if place not in places))
 
     def problem(self) -> str | None:
         """Why this run cannot be judged at all, or None when it can."""

@@ -18,6 +18,9 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         relations: words after which a thing and its place may change roles.
         closed_class: words that are never an object or a place.
         failures: phrases that say that a step failed.
+        announcements: words that tell of a command, rather than of what was done.
+        claims: words that say that something went well.
+        talk: phrases that speak to whoever judges.
         acts: verbs by the kind of act they stand for.
         done_by: kinds of act in a log that fulfil another kind in a command.
         states: words that ask for an act by its effect, by the kind of act.
@@ -45,6 +48,9 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     relations: frozenset[str]
     closed_class: frozenset[str]
     failures: tuple[str, ...]
+    announcements: frozenset[str]
+    claims: frozenset[str]
+    talk: tuple[str, ...]
     acts: dict[str, frozenset[str]]
     done_by: dict[str, frozenset[str]]
     states: dict[str, frozenset[str]]

@@ -34,7 +34,7 @@ class OurScores:
     """flip_edge itself: several scores of one check. The check belongs to the caller."""
 
     # What turns measurements into verdicts may change without them.
-    code: tuple[str, ...] = ("flip_edge.backward", "flip_edge.calibration", "flip_edge.engine")
+    code: tuple[str, ...] = ("flip_edge.backward", "flip_edge.calibration", "flip_edge.engine", "flip_edge.hearsay")
 
     def __init__(self, check: SelfCheck) -> None:
         config = check.config

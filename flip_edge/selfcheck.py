@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from flip_edge.backward import BackwardInference, Evidence, InferenceEngine
 from flip_edge.calibration import find_calibration
@@ -12,6 +13,7 @@ from flip_edge.config import LIVE, Config, Rule
 from flip_edge.decision import Decision, Outcome, decide, effective_rule
 from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError
+from flip_edge.hearsay import hearsay
 from flip_edge.models import AdapterFile, ModelFile, joined_id, resolve, resolve_adapter, verify
 from flip_edge.neighbours import processors
 from flip_edge.prepared import find_prepared
@@ -145,10 +147,18 @@ class SelfCheck:
     def _observe(self, episode: Episode, settled: Callable[[Evidence], bool], *, sampled: bool = False) -> Evidence:
         if problem := episode.problem():
             return Evidence(failure=problem)
+        places = hearsay(episode.command, episode.steps)
+        if len(places) == len(episode.steps):
+            return Evidence(failure="no actions: what was described only repeats the command, or speaks of success")
         samples = self._config.samples if sampled or self.rule == "f1" else 0
-        return self._backward.observe(
-            episode, self._config.deadline_s or None, settled, samples=samples, long_runs=self._config.long_runs
+        evidence = self._backward.observe(
+            episode.without(places),
+            self._config.deadline_s or None,
+            settled,
+            samples=samples,
+            long_runs=self._config.long_runs,
         )
+        return replace(evidence, hearsay=len(places))
 
     def _settled(self, episode: Episode, evidence: Evidence) -> bool:
         """Whether nothing is wrong whatever instruction would be inferred; what is wrong is worth explaining.
@@ -170,6 +180,7 @@ class SelfCheck:
         """
         if not episode.steps or episode.problem():
             return 0
+        episode = episode.without(hearsay(episode.command, episode.steps))
         return self._backward.read_ahead(episode, self._config.deadline_s or None)
 
     def unknown(self, episode: Episode, reason: str, *, waited_s: float = 0.0) -> Verdict:
