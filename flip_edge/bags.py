@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -235,6 +235,35 @@ class BagReader:
         self.close()
 
 
+def write_raw(path: Path, messages: Iterable[tuple[int, str, str, bytes]]) -> Path:
+    """Write messages as they came as a new bag.
+
+    Args:
+        path: the bag's folder, which must not exist.
+        messages: of each the time in nanoseconds, the topic, the type and the serialized message.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    types = typestore()
+    opened: dict[str, Connection] = {}
+    with closing(_created(path)) as writer:
+        for time_ns, topic, kind, data in messages:
+            if topic not in opened:
+                opened[topic] = writer.add_connection(topic, kind, typestore=types)
+            writer.write(opened[topic], time_ns, data)
+    return path
+
+
+def _created(path: Path) -> Writer:
+    try:
+        writer = Writer(path, version=8, storage_plugin=StoragePlugin.MCAP)  # 8: what Humble reads
+        writer.open()
+    except (WriterError, OSError) as error:
+        raise InputError(f"cannot write the bag {path}: {error}") from error
+    return writer
+
+
 class BagWriter:
     """Writes what a monitor heard and what it said of it as a new bag.
 
@@ -250,11 +279,7 @@ class BagWriter:
         self.path = path
         self._types = typestore()
         topics = reader.topics
-        try:
-            self._writer = Writer(path, version=8, storage_plugin=StoragePlugin.MCAP)  # 8: what Humble reads
-            self._writer.open()
-        except (WriterError, OSError) as error:
-            raise InputError(f"cannot write the bag {path}: {error}") from error
+        self._writer = _created(path)
         namespace = next(iter(topics.values()), "/").rpartition("/")[0]
         # Copied as they are, so of the recording's own types.
         self._inputs = {name: self._open(topic, INPUTS[name], reader.types) for name, topic in topics.items()}

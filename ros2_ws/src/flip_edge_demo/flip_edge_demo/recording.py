@@ -9,9 +9,8 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rosbags.rosbag2 import StoragePlugin, Writer
 
-from flip_edge.bags import typestore
+from flip_edge.bags import write_raw
 from flip_edge.interfaces import INPUTS, OUTPUTS
 
 
@@ -37,11 +36,4 @@ class Recorder:
 
     def write(self, path: Path) -> Path:
         """Write the bag, an MCAP file in a folder that must not exist."""
-        types = typestore()
-        opened: dict[str, Any] = {}
-        with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
-            for stamp, topic, kind, data in self._messages:
-                if topic not in opened:
-                    opened[topic] = writer.add_connection(topic, kind, typestore=types)
-                writer.write(opened[topic], stamp, data)
-        return path
+        return write_raw(path, self._messages)

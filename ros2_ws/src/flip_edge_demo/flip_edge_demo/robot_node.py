@@ -11,6 +11,7 @@ import json
 import queue
 import sys
 import threading
+import time
 
 import rclpy
 from flip_edge_msgs.msg import ActionDescription, Command
@@ -20,6 +21,8 @@ from std_msgs.msg import String
 
 from flip_edge_demo.episodes import DemoEpisode, load_episodes
 from flip_edge_demo.robot import DemoRobot
+
+_DISCOVERY_S = 10.0
 
 
 class RobotNode(Node):
@@ -51,11 +54,22 @@ class RobotNode(Node):
         self._ready.set()
         while (episode := self._orders.get()) is not None:
             self._robot.reset()
+            self._wait_to_be_heard()
             for report in self._robot.run(episode.plan):
                 self._describe(episode, report.sentence)
             self._describe(episode, "", final=True)
             outcome = {"id": episode.id, "kind": episode.kind.value, "reached": self._robot.reached(episode.goal)}
             self._outcomes.publish(String(data=json.dumps(outcome)))
+
+    def _wait_to_be_heard(self) -> None:
+        """A volatile message is lost on a listener whose discovery is not over; commands may arrive before it is."""
+        end = time.monotonic() + _DISCOVERY_S
+        while time.monotonic() < end:
+            listeners = self.get_subscriptions_info_by_topic(self._actions.topic_name)
+            known = any(endpoint.node_name == "self_check" for endpoint in listeners)
+            if known and self._actions.get_subscription_count() >= len(listeners):
+                return
+            time.sleep(0.02)
 
     def _describe(self, episode: DemoEpisode, text: str, *, final: bool = False) -> None:
         message = ActionDescription(command_id=episode.id, text=text, final=final)
