@@ -65,6 +65,9 @@ class Journal(Protocol):
     def command(self, run: str, text: str, time: float) -> None: ...  # noqa: D102
     def step(self, run: str, text: str, time: float) -> None: ...  # noqa: D102
 
+    def moved(self, source: str, target: str, text: str, time: float) -> None:
+        """A step belongs to another run than was thought."""
+
 
 @dataclass
 class Counters:
@@ -248,7 +251,9 @@ class Monitor:
             self._counted.remove(name)
         run = early or _Run(name, text, now, now, named=bool(id))
         run.command, run.stamp, run.began, run.heard, run.news = text, stamp, now, now, True
-        self._claim(run)
+        if self._journal:
+            self._journal.command(name, text, now)
+        self._claim(run, now)
         if overtaken:
             self.counters.overtaken_commands += 1
             self._runs[name] = run
@@ -261,8 +266,6 @@ class Monitor:
                 for episode in self._end(other, settle_from=now)
             ]
             self._runs[name] = self._active = run
-        if self._journal:
-            self._journal.command(name, text, now)
         return ended
 
     def action(
@@ -412,7 +415,7 @@ class Monitor:
             return not (self.overlapping and id and run.named)
         return not run.id
 
-    def _claim(self, run: _Run) -> None:
+    def _claim(self, run: _Run, now: float) -> None:
         """Descriptions that came before their command, but were stamped after it, are its own."""
         if run.stamp is None:
             return
@@ -428,6 +431,8 @@ class Monitor:
                     other.add(step)
                 else:
                     run.add(step)
+                    if self._journal:
+                        self._journal.moved(other.id, run.id, step.text, now)
             if not (other.id or other.steps or other.dropped):
                 other.news = False
 

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from flip_edge import Config, Episode, Outcome, Verdict, blackbox
+from flip_edge import Config, Episode, Outcome, Verdict, blackbox, blackbox_file, blackbox_reading, blackbox_transaction
 from flip_edge.backward import Evidence
 from flip_edge.blackbox import FILE, BlackBox, DamagedError, Interrupted, read_runs
 from flip_edge.decision import Decision
 from flip_edge.errors import ConfigError, InputError
+from flip_edge.monitor import Monitor
 from flip_edge.verdict import verdict_of
 
 LONG = 20.0  # seconds that only a hanging test waits
@@ -204,6 +205,134 @@ def test_descriptions_without_a_command_are_a_run_until_a_command_comes(box: Bla
     hear(box, "", None, ("jumped",))
     stopped(box)
     assert interrupted(tmp_path) == [("", "", ("waved", "bowed")), ("#1", COMMAND, STEPS), ("", "", ("jumped",))]
+
+
+# --- what is moved
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "apart"])
+def test_a_step_that_is_moved_is_the_last_of_its_new_run_and_an_empty_run_is_none(tmp_path: Path, apart: bool) -> None:
+    box = BlackBox(tmp_path)
+    hear(box, "", None, ("one", "two"))
+    box.step("#1", "named", 2.0)
+    assert not apart or box.flush(LONG)
+    box.command("#1", "go", 3.0)
+    box.moved("", "#1", "one", 3.0)
+    assert not apart or box.flush(LONG)
+    box.moved("", "#1", "two", 3.0)
+    box.step("#1", "three", 4.0)
+    assert box.flush(LONG)
+    assert [(row["command_id"], row["steps"]) for row in read_runs(tmp_path)] == [
+        ("#1", ["named", "one", "two", "three"])
+    ]
+    box.verdict(judged("go", ("one", "two", "named", "three")), 5.0)  # the monitor knows their order
+    stopped(box)
+    assert (box.lost, box.error) == (0, "")
+    assert told(tmp_path) == [("#1", "go", "MATCH")]
+    assert interrupted(tmp_path) == []
+
+
+def test_a_run_that_keeps_a_step_or_has_a_command_stays(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    hear(box, "", None, ("left the dock", "turned"))
+    box.command("#1", "go", 3.0)
+    box.moved("", "#1", "turned", 3.0)
+    box.command("#2", "stop", 4.0)
+    box.moved("#1", "#2", "turned", 4.0)
+    stopped(box)
+    assert interrupted(tmp_path) == [("", "", ("left the dock",)), ("#1", "go", ()), ("#2", "stop", ("turned",))]
+
+
+def test_a_run_that_has_losses_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blackbox, "_QUEUED_CHARACTERS", 1000)
+    box = BlackBox(tmp_path)
+    hear(box, "", None, ("one", "x" * 2000))
+    assert box.flush(LONG)
+    box.command("#1", "go", 3.0)
+    box.moved("", "#1", "one", 3.0)
+    stopped(box)
+    again = BlackBox(tmp_path)
+    again.close()
+    found = [(run.episode.id, run.episode.steps, run.episode.dropped_steps) for run in again.interrupted]
+    assert found == [("", (), 1), ("#1", ("one",), 0)]
+
+
+def test_a_run_that_was_judged_before_its_steps_were_moved_stays_so(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    hear(box, "", None, ("one",))
+    box.verdict(judged("", ("one",), "", Outcome.UNKNOWN), 2.0)
+    hear(box, "", None, ("two",))
+    box.command("#1", "go", 3.0)
+    box.moved("", "#1", "one", 3.0)
+    box.moved("", "#1", "two", 3.0)
+    stopped(box)
+    assert [(row["command_id"], row["steps"]) for row in read_runs(tmp_path)] == [("", ["one"]), ("#1", ["one", "two"])]
+    assert interrupted(tmp_path) == [("#1", "go", ("one", "two"))]  # of the other nothing is left to judge
+
+
+def test_of_steps_alike_the_last_is_moved(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    hear(box, "#1", "go", ("turned", "drove", "turned"))
+    box.command("#2", "stop", 5.0)
+    box.moved("#1", "#2", "turned", 5.0)
+    stopped(box)
+    assert interrupted(tmp_path) == [("#1", "go", ("turned", "drove")), ("#2", "stop", ("turned",))]
+
+
+def test_a_step_that_its_run_lacks_comes_into_the_new_one_all_the_same(tmp_path: Path) -> None:
+    first = BlackBox(tmp_path)
+    hear(first, "", None, ("one",))
+    stopped(first)
+    second = BlackBox(tmp_path)
+    second.command("#1", "go", 3.0)
+    second.moved("", "#1", "one", 3.0)  # not that of the earlier owner
+    stopped(second)
+    assert interrupted(tmp_path) == [("", "", ("one",)), ("#1", "go", ("one",))]
+
+
+def test_a_step_is_moved_from_a_run_that_goes_on_though_another_command_has_ended_it(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    hear(box, "", None, ("one",))
+    box.command("#1", "go", 3.0)
+    hear(box, "", None, ("two",))  # the black box begins another run
+    box.command("#2", "stop", 4.0)
+    box.moved("", "#2", "one", 4.0)
+    stopped(box)
+    assert interrupted(tmp_path) == [("#1", "go", ()), ("", "", ("two",)), ("#2", "stop", ("one",))]
+
+
+def test_a_move_that_cannot_be_stored_leaves_its_step_where_it_is(box: BlackBox, tmp_path: Path) -> None:
+    hear(box, steps=("one",))
+    box.command("#2", "stop", 3.0)
+    box.moved("#1", "#2", "one", "noon")  # type: ignore[arg-type]
+    box.moved("#1", None, "one", 4.0)  # type: ignore[arg-type]
+    assert box.flush(LONG)
+    assert (box.lost, box.error) == (2, "")
+    assert [row["steps"] for row in read_runs(tmp_path)] == [["one"], []]
+
+
+def test_a_step_that_is_moved_leaves_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blackbox_transaction, "MAX_RUN_CHARACTERS", 200)
+    box = BlackBox(tmp_path)
+    hear(box, steps=("x" * 68, "y" * 68))
+    hear(box, "#2", "stop", ("z" * 68,))
+    for letter in "xy":
+        box.moved("#1", "#2", letter * 68, 5.0)
+    box.step("#1", "v" * 68, 6.0)
+    box.step("#1", "w" * 68, 6.0)
+    stopped(box)
+    assert box.lost == 1
+    assert [[step[0] for step in row["steps"]] for row in read_runs(tmp_path)] == [["v", "w"], ["z", "x"]]
+    assert "lacks 1 " in read_runs(tmp_path)[1]["reason"]
+
+
+def test_steps_that_a_monitor_heard_before_their_command_are_not_interrupted_twice(tmp_path: Path) -> None:
+    box = BlackBox(tmp_path)
+    monitor = Monitor(idle_timeout_s=30.0, max_steps=200, journal=box)
+    monitor.action("drove to the kitchen", now=0.0, stamp=103.0)
+    monitor.command("go to the kitchen", now=0.1, stamp=102.0)
+    stopped(box)
+    assert interrupted(tmp_path) == [("#1", "go to the kitchen", ("drove to the kitchen",))]
 
 
 # --- what was interrupted
@@ -684,8 +813,8 @@ def test_the_bytes_are_bounded_and_given_back(tmp_path: Path, monkeypatch: pytes
     before = (tmp_path / FILE).stat().st_size
     bound, free = 500_000, 50_000
     assert before > 3 * bound
-    monkeypatch.setattr(blackbox, "MAX_BYTES", bound)
-    monkeypatch.setattr(blackbox, "_FREE_BYTES", free)
+    monkeypatch.setattr(blackbox_file, "MAX_BYTES", bound)
+    monkeypatch.setattr(blackbox_file, "_FREE_BYTES", free)
     box = BlackBox(tmp_path)
     for number in range(300, 400):
         hear(box, f"r{number}", "go", ("y" * 3000,))
@@ -700,7 +829,7 @@ def test_the_bytes_are_bounded_and_given_back(tmp_path: Path, monkeypatch: pytes
 
 
 def test_one_run_cannot_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blackbox, "MAX_RUN_CHARACTERS", 1000)
+    monkeypatch.setattr(blackbox_transaction, "MAX_RUN_CHARACTERS", 1000)
     box = BlackBox(tmp_path)
     hear(box, steps=("x" * 68,) * 7)  # 100 with what a step takes
     assert box.flush(LONG)
@@ -713,8 +842,8 @@ def test_one_run_cannot_grow_without_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_reader_that_does_not_end_cannot_let_the_log_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blackbox, "MAX_LOG_BYTES", 500_000)
-    monkeypatch.setattr(blackbox, "_BUSY_S", 0.01)
+    monkeypatch.setattr(blackbox_file, "MAX_LOG_BYTES", 500_000)
+    monkeypatch.setattr(blackbox_file, "_BUSY_S", 0.01)
     log = Path(f"{tmp_path / FILE}-wal")
     box = BlackBox(tmp_path)
     with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as reader:
@@ -792,14 +921,14 @@ def test_a_file_beside_which_nothing_can_be_written_is_read_from_a_copy(
     box = BlackBox(tmp_path)
     hear(box)  # in the log, not yet in the file itself
     assert box.flush(LONG)
-    read = blackbox._read
+    read = blackbox_reading._read
 
     def refused(path: Path) -> list[dict[str, Any]]:  # root may write everywhere, so only SQLite's answer is played
         if path.parent == tmp_path:
             raise sqlite3.OperationalError("attempt to write a readonly database")
         return read(path)
 
-    monkeypatch.setattr(blackbox, "_read", refused)
+    monkeypatch.setattr(blackbox_reading, "_read", refused)
     assert [row["command_id"] for row in read_runs(tmp_path)] == ["r0", "r1", "r2", "#1"]
     box.close()
 

@@ -927,12 +927,22 @@ def test_a_monitor_goes_on_with_the_alert_of_another() -> None:
 class Notes:
     def __init__(self) -> None:
         self.lines: list[tuple[str, ...]] = []
+        self.commanded: set[str] = set()
+        self.runs: dict[str, str] = {}  # by step
 
     def command(self, run: str, text: str, time: float) -> None:
         self.lines.append(("command", run, text))
+        self.commanded.add(run)
 
     def step(self, run: str, text: str, time: float) -> None:
         self.lines.append(("step", run, text))
+        self.runs[text] = run
+
+    def moved(self, source: str, target: str, text: str, time: float) -> None:
+        self.lines.append(("moved", source, target, text))
+        assert self.runs[text] == source
+        assert target in self.commanded, "steps are moved to a run that nobody has heard of"
+        self.runs[text] = target
 
 
 def test_all_that_counts_is_written_down_as_it_is_heard() -> None:
@@ -944,6 +954,38 @@ def test_all_that_counts_is_written_down_as_it_is_heard() -> None:
     for text in ("a", "b", "beyond the limit"):
         monitor.action(text, now=2.0)
     assert notes.lines == [("step", "b", "early"), ("command", "#1", "one"), ("step", "#1", "a"), ("step", "#1", "b")]
+
+
+def test_a_step_that_turns_out_to_be_of_a_later_command_is_written_down_as_moved() -> None:
+    notes = Notes()
+    monitor = live(journal=notes)
+    monitor.action("left the dock", now=0.0, stamp=99.0)
+    monitor.action("drove to the dock", now=0.0, stamp=103.0)
+    monitor.command("go to the dock", now=0.1, stamp=102.0)
+    monitor.action("drove to the kitchen", now=0.2, stamp=105.0)
+    monitor.action("named so by the robot", command_id="#1", now=0.3, stamp=105.0)
+    monitor.command("go to the kitchen", id="k", now=0.4, stamp=104.0)
+    assert notes.lines == [
+        ("step", "", "left the dock"),
+        ("step", "", "drove to the dock"),
+        ("command", "#1", "go to the dock"),
+        ("moved", "", "#1", "drove to the dock"),
+        ("step", "#1", "drove to the kitchen"),
+        ("step", "#1", "named so by the robot"),
+        ("command", "k", "go to the kitchen"),
+        ("moved", "#1", "k", "drove to the kitchen"),
+    ]
+
+
+def test_a_step_that_an_overtaken_command_cannot_claim_is_not_moved() -> None:
+    notes = Notes()
+    monitor = live(journal=notes, settle_s=1.0)
+    monitor.command("one", now=0.0, stamp=100.0)
+    monitor.command("three", now=1.0, stamp=104.0)
+    for text, stamp in (("did two", 103.0), ("did one", 101.0)):
+        monitor.action(text, now=1.1, stamp=stamp)  # of the first, as far as is known
+    monitor.command("two", now=1.2, stamp=102.0)
+    assert [line for line in notes.lines if line[0] == "moved"] == [("moved", "#1", "#3", "did two")]
 
 
 STAMPED = st.lists(
@@ -962,7 +1004,15 @@ STAMPED = st.lists(
 def test_nothing_is_lost_or_told_twice_whatever_comes_in_whatever_order(
     events: list[tuple[str, str, float | None, bool]], settle_s: float, overlapping: bool, max_run_s: float
 ) -> None:
-    monitor = Monitor(idle_timeout_s=1e6, max_steps=50, settle_s=settle_s, overlapping=overlapping, max_run_s=max_run_s)
+    notes = Notes()
+    monitor = Monitor(
+        idle_timeout_s=1e6,
+        max_steps=50,
+        settle_s=settle_s,
+        overlapping=overlapping,
+        max_run_s=max_run_s,
+        journal=notes,
+    )
     told: list[str] = []
     commands = 0
     episodes: list[Episode] = []
@@ -984,6 +1034,7 @@ def test_nothing_is_lost_or_told_twice_whatever_comes_in_whatever_order(
     assert monitor.open_runs == 0
     steps = [step for episode in episodes for step in episode.steps]
     assert len(set(steps)) == len(steps), "a step was in two runs"
+    assert notes.runs == {step: episode.id for episode in episodes for step in episode.steps}
     counters = monitor.counters
     assert len(steps) + counters.late_descriptions + counters.unclaimed_sightings == len(told)
     commanded = Counter(episode.command for episode in episodes if episode.command)
