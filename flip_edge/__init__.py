@@ -16,6 +16,7 @@ from flip_edge.errors import (
     InputError,
     ModelError,
 )
+from flip_edge.reward import FlipReward, RewardResult
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.verdict import Verdict
 
@@ -28,9 +29,11 @@ __all__ = [
     "DownloadError",
     "Episode",
     "FlipEdgeError",
+    "FlipReward",
     "InputError",
     "ModelError",
     "Outcome",
+    "RewardResult",
     "SelfCheck",
     "Verdict",
     "load_config",

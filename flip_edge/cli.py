@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from flip_edge import __version__, bench, calibrate, doctor, evaluate, reference, replay, report
+from flip_edge import __version__, bench, calibrate, doctor, evaluate, rank, reference, replay, report
 from flip_edge.config import Config, Infer, Rule, load_config
 from flip_edge.decision import Outcome
 from flip_edge.errors import FlipEdgeError, InputError
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_score(commands)
+    _add_rank(commands)
     _add_evaluate(commands)
     _add_calibrate(commands)
     _add_bench(commands)
@@ -137,6 +138,18 @@ def _add_score(commands: Any) -> None:
     _add_infer(score)
     _add_settings(score)
     score.set_defaults(run=_score)
+
+
+def _add_rank(commands: Any) -> None:
+    parser = commands.add_parser(
+        "rank",
+        help="rank plans or answers by how well they fit a command",
+        description="Ranks candidate plans or answers for a command, the best first, and says why the first one won. "
+        "Exit code: 0, or 2 for bad input.",
+    )
+    rank.add_arguments(parser)
+    _add_settings(parser)
+    parser.set_defaults(run=lambda arguments: rank.run(arguments, _config(arguments), SelfCheck))
 
 
 def _add_evaluate(commands: Any) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
+import unicodedata
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from html import escape
@@ -22,7 +26,7 @@ from flip_edge.errors import InputError
 
 _TEMPLATE = Path(__file__).with_name("report.html")
 _SQLITE = b"SQLite format 3"
-_OUTCOMES = frozenset(outcome.value for outcome in Outcome)
+_OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _KEYS = (
     "time", "verdict", "reason", "command", "command_id", "id", "steps", "interim", "inferred", "sampled", "f1",
     "f1_threshold", "precision", "recall", "missing", "unexpected", "gain", "gain_threshold", "explained", "score",
@@ -30,7 +34,10 @@ _KEYS = (
     "tokens_prefilled", "tokens_generated", "alert",
 )  # fmt: skip
 _TEXTS = ("reason", "command", "command_id", "inferred", "rule", "model_id", "prompt_id", "calibration_id", "alert")
-_NUMBERS = ("time", "f1", "f1_threshold", "gain", "gain_threshold", "score", "score_threshold")
+_NUMBERS = (
+    "time", "f1", "f1_threshold", "precision", "recall", "gain", "gain_threshold", "explained", "score",
+    "score_threshold", "waited_s", "computed_s", "tokens_reused", "tokens_prefilled", "tokens_generated",
+)  # fmt: skip
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -71,6 +78,8 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     kinds: tuple[tuple[tuple[str, ...], tuple[type, ...], str], ...] = (
         (_TEXTS, (str,), "a text"),
         (_NUMBERS, (int, float), "a number"),
+        (("id",), (str, int, float), "a text or a number"),
+        (("interim",), (bool,), "true or false"),
     )
     for names, types, told in kinds:
         for name in names:
@@ -92,9 +101,7 @@ def write_report(rows: Iterable[Mapping[str, Any]], path: Path, *, title: str, s
         InputError: it cannot be written.
     """
     runs = [{key: row[key] for key in _KEYS if row.get(key) is not None} for row in rows]
-    data = {"title": title, "source": source, "version": __version__, "runs": runs}
-    page = _TEMPLATE.read_text(encoding="utf-8")
-    page = page.replace("{{title}}", escape(_printable(title))).replace("{{data}}", _embedded(data))
+    page = _page(title, {"title": title, "source": source, "version": __version__, "runs": runs})
     try:
         _replace(path, page)
     except OSError as error:
@@ -102,8 +109,22 @@ def write_report(rows: Iterable[Mapping[str, Any]], path: Path, *, title: str, s
     return len(runs)
 
 
+def _page(title: str, data: object) -> str:
+    template = _TEMPLATE.read_text(encoding="utf-8")
+    script = template.partition("<script>")[2].partition("</script>")[0]
+    parts = {
+        "title": escape(_printable(title)),
+        "data": _embedded(data),
+        # The browser runs this one script and no other, wherever another might come from.
+        "digest": f"sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+    }
+    # In one go: a title may itself look like a placeholder.
+    return re.sub(r"\{\{(title|data|digest)\}\}", lambda found: parts[found[1]], template)
+
+
 def _printable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+    """Text for the title of a window, where nothing else can tell of characters that hide or turn the text around."""
+    return "".join("\ufffd" if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in text)
 
 
 def _embedded(data: object) -> str:
@@ -155,13 +176,20 @@ def run(config: Config, arguments: argparse.Namespace) -> int:
     """
     source: Path = arguments.source
     problem = ""
+    output: Path = arguments.output or _beside(source)
+    if any(output.exists() and kept.exists() and output.samefile(kept) for kept in (source, source / FILE)):
+        raise InputError(f"{output} is what the report is made from; name another file with -o")
     try:
         rows = read_rows(source)
     except DamagedError as error:
         rows, problem = error.rows, str(error)
-    output = arguments.output or source.with_name(f"{source.resolve().name.removesuffix('.jsonl')}.html")
     count = write_report(rows, output, title=arguments.title or source.resolve().name, source=str(source))
     print(f"{count} runs: {output}")
     if problem:
         print(f"flip-edge: {problem}", file=sys.stderr)
     return 2 if problem else 0
+
+
+def _beside(source: Path) -> Path:
+    whole = source.resolve()  # "." has no name of its own
+    return source.parent / f"{whole.stem}.html" if whole.is_file() else whole.with_name(f"{whole.name}.html")

@@ -1,0 +1,586 @@
+"""A reward for texts and plans: how well a small model can tell from a response which instruction it answers.
+
+Source: Wang et al., "Small Reward Models via Backward Inference" (FLIP), 2026, arXiv 2602.13551; code yikee/FLIP.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from flip_edge.backward import InferenceEngine
+from flip_edge.config import Config
+from flip_edge.episode import clean_text
+from flip_edge.errors import CheckError, ConfigError, InputError
+from flip_edge.prompts import ChatPrompt, Piece, PromptFormat, Query, foreign_script, load_prompt
+from flip_edge.selfcheck import SelfCheck
+from flip_edge.similarity import compare, content_words, is_unspaced, normalize
+
+if TYPE_CHECKING:
+    from flip_edge.engine import Generation
+
+RewardMethod = Literal["f1", "likelihood"]
+
+DEFAULT_REWARD_PROMPT = "flip-context"
+"""The paper's prompt for training; ``flip`` is its standalone one, without a conversation."""
+
+_FEWEST_COPIED = 3  # words of an instruction that can be recognised in a response
+_GAP = "\ue001"  # marks where the conversation goes in a rendered chat template; prompts use U+E000
+_GOLDEN = (math.sqrt(5) - 1) / 2  # steps of it spread any number of seeds evenly
+_THOUGHT = "</think>"
+_BULLET = re.compile(r"^\s*(?:[-*\N{BULLET}]|\d{1,3}[.)])\s+")
+
+
+class RewardEngine(InferenceEngine, Protocol):
+    """An engine whose draws depend on an offset; :class:`flip_edge.engine.Engine` is the real one."""
+
+    def sample(  # noqa: D102 - see Engine
+        self,
+        count: int,
+        max_tokens: int,
+        *,
+        temperature: float = ...,
+        offset: float = ...,
+        stop: str | None = "\n",
+    ) -> list[Generation]: ...
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An instruction and a response to it.
+
+    Attributes:
+        instruction: what was asked; the reward is about this text alone.
+        response: what was answered; under a completion prompt, such as ``log-command``, one step a line.
+        context: the conversation before the instruction, one ``role: text`` a line. It is shown, not inferred.
+    """
+
+    instruction: str
+    response: str
+    context: str = ""
+
+
+@dataclass(frozen=True)
+class RewardResult:
+    """The reward of one exchange, and what it was made of.
+
+    Attributes:
+        reward: in [0, 1]; None where nothing was measured, and ``failure`` says why.
+        inferred: the instructions that were inferred, the greedy one or the draws; empty where the model wrote none.
+        f1s: the word F1 of each against the instruction, in [0, 1].
+        gain: how much likelier the response makes the instruction, in nats per token, unbounded; None where it was
+            not weighed.
+        unparsable: how many times the model wrote something and no instruction was in it.
+        copied: whether the response holds the whole instruction word for word, normalised as for F1. Instructions of
+            fewer than three words are too often there by chance, and do not count.
+        failure: why there is no reward, or why it is 0 although nothing was compared.
+    """
+
+    reward: float | None
+    inferred: tuple[str, ...] = ()
+    f1s: tuple[float, ...] = ()
+    gain: float | None = None
+    unparsable: int = 0
+    copied: bool = False
+    failure: str | None = None
+
+
+class FlipReward:
+    """Rewards responses by backward inference, for best-of-N and as a reward function of TRL.
+
+    >>> with FlipReward() as reward:  # doctest: +SKIP
+    ...     reward.score("Name three rivers in France.", "The Seine, the Loire and the Rhone.").reward
+    ...     GRPOTrainer(model, reward_funcs=reward, train_dataset=dataset, args=config).train()
+
+    Two rewards, both in [0, 1]:
+
+    - ``f1``: the word F1 of the inferred instruction against the true one, as published: of the greedy one or, with
+      ``samples``, the mean over the draws. An output without an instruction in it counts 0 and adds to
+      :attr:`unparsable`. (The published code compares the whole raw text instead.)
+    - ``likelihood``: our variant: 1 / (1 + exp(-gain)), where the gain is the log-likelihood of the instruction given
+      the response less that without it, both in nats per token. 0.5: the response says nothing about the instruction.
+      No text is generated, so it is cheaper and never unparsable. Under a chat prompt the instruction is weighed
+      as the JSON value that the prompt asks for, without reasoning before it.
+
+    What is no reward: a response that is longer than the context, one that passed the deadline, and a failure of the
+    model are None, as nothing was measured; TRL leaves such a row out. So is an instruction without a word in it, or in
+    a script that the prompt has no examples in. An empty response is 0: it answers nothing.
+
+    The same exchange gets the same reward, whatever stood before or beside it and however calls are cut, for one model
+    file, llama.cpp and processor. Not so with ``deadline_s``, which depends on the clock; and with ``share_beginnings``
+    a gain may differ by some hundredths of a nat with the company, as llama.cpp rounds by the place in memory.
+    Responses are read one after the other, each after the prompt and conversation that it shares with others, which are
+    read once; the draws of one response are decoded together.
+
+    Limits, of which the paper names the first four:
+
+    - Short answers ("yes", "42") fit many instructions; the instruction cannot be told from them.
+    - So it is wherever many instructions have one answer: the reward is about the likeliest of them.
+    - An answer that repeats its instruction scores high whatever else it says, and a policy may learn that. ``copied``
+      flags verbatim copies, ``strip_copies`` takes them out before reading; paraphrases go unseen by both.
+    - Instruction and response in different languages: an instruction inferred in the response's language shares no word
+      with the true one.
+    - It does not see whether an answer is true.
+
+    Args:
+        config: model, adapter, threads, context and ``deadline_s`` for each response; its ``prompt`` and rule are not
+            used.
+        engine: an engine to use in place of the configured model. Nothing else may use it between two calls; it is
+            left open by :meth:`close`.
+        prompt: a prompt format, or its name: ``flip-context`` (the default), ``flip`` (the paper's standalone one), a
+            robot's ``log-command``, the path of a YAML file, or ``auto`` for the model's own, which for the default
+            model is its adapter's, for robots' plans.
+        method: which of the two rewards.
+        both: measure the other one, too, for the result.
+        samples: instructions to draw for F1; 0: the likeliest one. The paper draws 5.
+        temperature: of the draws, above 0.
+        seed: other seeds give other draws; see :meth:`flip_edge.engine.Engine.sample`.
+        use_context: show the conversation, system prompt included, where the prompt has a place for it.
+        strip_copies: read the response without its verbatim copies of the instruction.
+        name: what TRL logs the reward as.
+
+    Raises:
+        ModelError: the model is missing, corrupt or cannot be loaded.
+        ConfigError: the prompt is unknown or does not suit the model, or a number is out of range.
+
+    Attributes:
+        scored: responses that were rewarded since this object was made; with repetitions, as all of these.
+        unparsable: outputs of the model without an instruction in them.
+        unscored: responses without a reward.
+        copied: responses that hold their instruction.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        engine: RewardEngine | None = None,
+        prompt: str | PromptFormat = DEFAULT_REWARD_PROMPT,
+        method: RewardMethod = "f1",
+        both: bool = False,
+        samples: int = 0,
+        temperature: float = 1.0,
+        seed: int = 0,
+        use_context: bool = True,
+        strip_copies: bool = False,
+        name: str = "flip_reward",
+    ) -> None:
+        if method not in ("f1", "likelihood"):
+            raise ConfigError(f"method must be 'f1' or 'likelihood', not {method!r}")
+        if samples < 0 or not temperature > 0:
+            raise ConfigError(f"samples must be 0 or more and temperature above 0, not {samples} and {temperature}")
+        config = config or Config()
+        self.__name__ = name
+        self.method = method
+        self.scored = self.unparsable = self.unscored = self.copied = 0
+        self._infers = method == "f1" or both
+        self._weighs = method == "likelihood" or both
+        self._samples, self._temperature = samples, temperature
+        self._offset = (0.5 + seed * _GOLDEN) % 1
+        self._use_context, self._strip_copies = use_context, strip_copies
+        self._deadline_s = config.deadline_s or None
+        self._lock = threading.Lock()  # TRL may call from several threads, the engine has one owner
+        self._opened: SelfCheck | None = None
+        if engine is None:
+            named = prompt if isinstance(prompt, str) else "auto"
+            self._opened = SelfCheck(config.replace(prompt=named, rule="f1"))
+            engine = self._opened.engine  # type: ignore[assignment] # the real one has offsets
+            prompt = self._opened.prompt if isinstance(prompt, str) else prompt
+        assert engine
+        self._engine = engine
+        self.prompt = load_prompt(prompt) if isinstance(prompt, str) else prompt
+        try:
+            self._reading = _Reading(self.prompt, engine.chat)
+        except ConfigError:
+            self.close()
+            raise
+        limit = self.prompt.max_new_tokens
+        chat = isinstance(self.prompt, ChatPrompt)
+        self._max_new_tokens = limit if chat else min(limit, config.max_new_tokens)
+        self._primed: str | None = None  # the conversation that the engine has read
+        self._without: dict[str, npt.NDArray[np.float64]] = {}  # log-probabilities of instructions without a response
+
+    def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        """Reward completions as a reward function of TRL, whose calling convention is that of 1.16.
+
+        Both formats are understood, row by row: plain texts, and lists of ``{"role", "content"}`` messages, where the
+        last user turn is the instruction, what stands before it the context, and the last answer the response. What a
+        policy thought before ``</think>`` is no part of its response.
+
+        Args:
+            prompts: what the policy was asked.
+            completions: what it answered.
+            columns: everything else that TRL hands over. Its ``log_metric`` and ``log_extra`` are told the shares of
+                copied, unparsable and unscored rows, and what was inferred; the rest is not used.
+
+        Returns:
+            A reward for each completion; None where there is none.
+
+        Raises:
+            InputError: there are not as many prompts as completions, or one is in no known format.
+            ConfigError: a prompt has a conversation and the prompt format no place for it.
+        """
+        if len(prompts) != len(completions):
+            raise InputError(f"{len(prompts)} prompts and {len(completions)} completions: there must be one for each")
+        pairs = zip(prompts, completions, strict=True)
+        results = self.score_all([exchange_of(prompt, completion) for prompt, completion in pairs])
+        self._log(results, columns.get("log_metric"), columns.get("log_extra"))
+        return [result.reward for result in results]
+
+    def _log(self, results: Sequence[RewardResult], metric: object, extra: object) -> None:
+        if callable(metric) and results:
+            for name, chosen in (
+                ("copied", [result.copied for result in results]),
+                ("unparsable", [result.unparsable > 0 for result in results]),
+                ("unscored", [result.reward is None for result in results]),
+            ):
+                metric(f"{self.__name__}/{name}", sum(chosen) / len(chosen))
+        if callable(extra):
+            extra(f"{self.__name__}/inferred", [" | ".join(result.inferred) for result in results])
+
+    def score(
+        self, instruction: str, response: str, *, context: str | Sequence[Any] = "", system: str = ""
+    ) -> RewardResult:
+        """Reward one response.
+
+        Args:
+            instruction: what was asked.
+            response: what was answered.
+            context: the conversation before, as text or as ``{"role", "content"}`` messages.
+            system: the system prompt.
+
+        Raises:
+            InputError: something is not text.
+            ConfigError: there is a conversation, and the prompt format has no place for it.
+        """
+        for name, text in (("instruction", instruction), ("response", response), ("system", system)):
+            if not isinstance(text, str):
+                raise InputError(f"the {name} must be text, not {type(text).__name__}: {text!r:.80}")
+        said = context if isinstance(context, str) else _conversation(_messages(context, "context"))
+        before = "\n".join(part for part in (f"system: {system}" if system else "", said) if part)
+        return self.score_all([Exchange(instruction, response, before)])[0]
+
+    def score_all(self, exchanges: Sequence[Exchange], *, share_beginnings: bool = False) -> list[RewardResult]:
+        """Reward responses, in order. Equal exchanges are read once, and those of one conversation one after the other.
+
+        Args:
+            exchanges: what to reward.
+            share_beginnings: read the steps that logs begin alike with once; under completion prompts alone.
+
+        Raises:
+            ConfigError: there is a conversation, and the prompt format has no place for it.
+        """
+        if self._use_context and not self._reading.takes_context and any(one.context for one in exchanges):
+            raise ConfigError(
+                f"prompt {self.prompt.id} has no place for a conversation or a system prompt: use prompt "
+                f"{DEFAULT_REWARD_PROMPT}, or set use_context to False"
+            )
+        shown = [one if self._use_context else Exchange(one.instruction, one.response) for one in exchanges]
+        by_context: dict[str, list[Exchange]] = {}
+        for one in dict.fromkeys(shown):
+            by_context.setdefault(one.context, []).append(one)
+        with self._lock:
+            found: dict[Exchange, RewardResult] = {}
+            for context, some in by_context.items():
+                found |= self._score_alike(context, some, share_beginnings)
+            results = [found[one] for one in shown]
+            self.scored += sum(result.reward is not None for result in results)
+            self.unscored += sum(result.reward is None for result in results)
+            self.unparsable += sum(result.unparsable for result in results)
+            self.copied += sum(result.copied for result in results)
+        return results
+
+    def close(self) -> None:
+        """Free the model, unless the engine was given."""
+        if self._opened:
+            self._opened.close()
+
+    def __enter__(self) -> FlipReward:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- one conversation
+
+    def _score_alike(self, context: str, some: Sequence[Exchange], share: bool) -> dict[Exchange, RewardResult]:
+        """Reward distinct responses after one conversation."""
+        found: dict[Exchange, RewardResult] = {}
+        texts: dict[Exchange, str] = {}
+        copied: dict[Exchange, bool] = {}
+        for one in some:
+            spans = copies(one.instruction, one.response)
+            copied[one] = bool(spans)
+            text = _without_spans(one.response, spans) if self._strip_copies else one.response
+            if problem := self._problem(one.instruction, text):
+                found[one] = problem
+            else:
+                texts[one] = text
+        try:
+            self._prime(context, [one.instruction for one in texts])
+            for one in self._in_turn(texts, share):
+                found[one] = self._score(one.instruction, texts[one])
+        except CheckError as error:  # of what they share
+            self._primed = None
+            found |= {one: RewardResult(None, failure=str(error)) for one in texts}
+        return {one: replace(result, copied=copied[one]) for one, result in found.items()}
+
+    def _problem(self, instruction: str, text: str) -> RewardResult | None:
+        """The result of an exchange that need not be read."""
+        if not content_words(instruction):
+            return RewardResult(None, failure=f"no instruction: there is no word in {instruction[:80]!r}")
+        if script := foreign_script(self.prompt, instruction):
+            return RewardResult(
+                None,
+                failure=f"unknown language: the instruction is in {script.title()} script, and prompt "
+                f"{self.prompt.id} has examples in others only",
+            )
+        if not text.strip():
+            return RewardResult(0.0, failure="empty response: there is nothing to infer an instruction from")
+        return None
+
+    def _prime(self, context: str, instructions: Iterable[str]) -> None:
+        """Read what the responses share, and right after it weigh their instructions without one."""
+        wanted = list(dict.fromkeys(instructions)) if self._weighs else []
+        if self._primed == context and all(instruction in self._without for instruction in wanted):
+            return
+        self._primed, self._without = None, {}
+        self._engine.prime(self._reading.prefix(context), self._reading.no_response(context) if self._weighs else [])
+        for instruction in wanted:
+            self._without[instruction] = self._weigh(instruction, given=False)
+        self._primed = context
+
+    def _in_turn(self, texts: Mapping[Exchange, str], share: bool) -> Iterator[Exchange]:
+        """The exchanges; where beginnings are shared, by their logs, each beginning read ahead of them."""
+        if not share or isinstance(self.prompt, ChatPrompt):
+            yield from texts
+            return
+        logs = {one: steps_of(text) for one, text in texts.items()}
+        order = sorted(logs, key=lambda one: (logs[one], one.instruction))
+        ahead: list[str] = []
+        for one, following in zip(order, [*order[1:], None], strict=True):
+            log = logs[one]
+            shared = _beginning(log, logs[following]) if following else []
+            if ahead != log[: len(ahead)] or len(shared) > len(ahead):
+                ahead = shared
+                if ahead:
+                    with suppress(CheckError):  # reading the whole says what is wrong
+                        self._engine.read_ahead(self.prompt.log_so_far(ahead))
+            yield one
+
+    def _score(self, instruction: str, text: str) -> RewardResult:
+        gain, written = None, []
+        try:
+            with self._engine.deadline(self._deadline_s):
+                self._engine.read(self._reading.log(text))
+                if self._weighs:
+                    given = self._weigh(instruction, given=True)
+                    gain = float(given.mean() - self._without[instruction].mean())
+                if self._infers:
+                    written = self._write()
+        except CheckError as error:
+            if type(error) is CheckError:  # nothing in memory is trusted
+                self._primed = None
+            return RewardResult(None, failure=str(error))
+        parsed = [self._reading.parse(output) for output in written]
+        inferred = tuple(found or "" for found in parsed)
+        f1s = tuple(compare(found, instruction).f1 for found in inferred)
+        failure = None
+        if self.method == "likelihood":
+            assert gain is not None
+            reward = 1 / (1 + math.exp(-gain))
+        else:
+            reward = sum(f1s) / len(f1s)
+            if not any(parsed):
+                failure = f"unparsable output: no instruction in what the model wrote: {written[0][:80]!r}"
+        return RewardResult(reward, inferred, f1s, gain, parsed.count(None), failure=failure)
+
+    def _weigh(self, instruction: str, *, given: bool) -> npt.NDArray[np.float64]:
+        """Log-probabilities of the instruction's tokens."""
+        text, lead = self._reading.answer(instruction)
+        values = self._engine.log_likelihoods([Query(text, given_log=given)])[0]
+        if lead:
+            ends = np.cumsum([len(piece) for piece in self._engine.text_of(text)])
+            values = values[ends > lead]
+        if not np.isfinite(values).all():
+            raise CheckError("the likelihood of the instruction is not a number: the model's weights may be corrupt")
+        return values
+
+    def _write(self) -> list[str]:
+        if not self._samples:
+            return [self._engine.generate(self._max_new_tokens, stop=self.prompt.stop).text]
+        drawn = self._engine.sample(
+            self._samples,
+            self._max_new_tokens,
+            temperature=self._temperature,
+            offset=self._offset,
+            stop=self.prompt.stop,
+        )
+        return [generation.text for generation in drawn]
+
+
+class _Reading:
+    """How a response is put before the model: one prompt format, with a place for a conversation where it has one."""
+
+    def __init__(self, prompt: PromptFormat, chat: Callable[[Sequence[tuple[str, str]]], str]) -> None:
+        self._prompt, self._chat = prompt, chat
+        self.takes_context = isinstance(prompt, ChatPrompt) and "{context}" in prompt.user
+        if isinstance(prompt, ChatPrompt):
+            # The template is rendered with a mark in the conversation's place: its text must never be control tokens.
+            marked = msgspec.structs.replace(prompt, user=prompt.user.replace("{context}", _GAP))
+            self._shown: PromptFormat = marked
+            self._lead = f'{{"{prompt.answer_keys[0]}": "'
+        else:
+            self._shown, self._lead = prompt, ""
+        self._before = self._shown.prefix(chat)
+
+    def prefix(self, context: str) -> list[Piece]:
+        """What stands before every response of a conversation."""
+        return _filled(self._before, context)
+
+    def no_response(self, context: str) -> list[Piece]:
+        """What stands in place of a response where there is none."""
+        if isinstance(self._shown, ChatPrompt):
+            return _filled(self._shown.log([""], self._chat), context)
+        return self._shown.without_log()
+
+    def log(self, response: str) -> list[Piece]:
+        """The response, and what stands between it and the instruction."""
+        steps = [response] if isinstance(self._shown, ChatPrompt) else steps_of(response)
+        return _filled(self._shown.log(steps, self._chat), "")
+
+    def answer(self, instruction: str) -> tuple[str, int]:
+        """The instruction as it would follow, and how many characters of that are not its own."""
+        if not self._lead:
+            return self._prompt.answer_text(clean_text(instruction)), 0
+        return self._lead + json.dumps(instruction, ensure_ascii=False)[1:], len(self._lead)
+
+    def parse(self, text: str) -> str | None:
+        """The instruction in an output, after whatever a reasoning model thought first."""
+        return self._prompt.parse(text.rpartition(_THOUGHT)[2])
+
+
+def _filled(pieces: Iterable[Piece], context: str) -> list[Piece]:
+    """Rendered pieces with the conversation in its place."""
+    filled: list[Piece] = []
+    for piece in pieces:
+        if not (piece.control and context):
+            filled.append(Piece(piece.text.replace(_GAP, "(none)") if piece.control else piece.text, piece.control))
+            continue
+        first, *others = piece.text.split(_GAP)
+        filled.append(Piece(first, control=True))
+        for part in others:
+            filled += [Piece(context), Piece(part, control=True)]
+    return [piece for piece in filled if piece.text]
+
+
+# --- texts
+
+
+def steps_of(text: str) -> list[str]:
+    """A plan's steps, one a line, without bullets and numbers before them.
+
+    >>> steps_of("1. go to the table\\n2. pick up the cup")
+    ['go to the table', 'pick up the cup']
+    """
+    return [step for line in text.splitlines() if (step := clean_text(_BULLET.sub("", line)))]
+
+
+def _beginning(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """The steps that two logs begin alike with."""
+    return [step for step, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]
+
+
+def copies(instruction: str, text: str) -> list[tuple[int, int]]:
+    """Where a text repeats a whole instruction word for word, as (start, end) places that do not overlap.
+
+    Words are those of FLIP's F1, so case, punctuation and articles do not matter; in a script without spaces it is the
+    text itself that is looked for. Instructions of fewer than three words are not looked for.
+    """
+    if is_unspaced(instruction):
+        wanted_text = instruction.strip()
+        if len(content_words(instruction)) < _FEWEST_COPIED:
+            return []
+        return [match.span() for match in re.finditer(re.escape(wanted_text), text)]
+    wanted = normalize(instruction).split()
+    if len(wanted) < _FEWEST_COPIED:
+        return []
+    chunks = [(normalize(match.group()), *match.span()) for match in re.finditer(r"\S+", text)]
+    words = [chunk for chunk in chunks if chunk[0]]
+    found, at = [], 0
+    while at + len(wanted) <= len(words):
+        if all(words[at + offset][0] == word for offset, word in enumerate(wanted)):
+            found.append((words[at][1], words[at + len(wanted) - 1][2]))
+            at += len(wanted)
+        else:
+            at += 1
+    return found
+
+
+def _without_spans(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    for start, end in reversed(spans):
+        text = text[:start] + text[end:]
+    return text
+
+
+# --- what trainers hand over
+
+
+def exchange_of(prompt: object, completion: object) -> Exchange:
+    """An exchange from a prompt and a completion as TRL has them: plain texts, or lists of messages.
+
+    The last user turn is the instruction, and empty where there is none; what stands before it the context. The last
+    answer is the response, less what was thought before it; an answer that the prompt begins is part of it.
+
+    Raises:
+        InputError: something is neither.
+    """
+    context = begun = ""
+    if isinstance(prompt, str):
+        instruction = prompt
+    else:
+        turns = _messages(prompt, "prompt")
+        last = max((place for place, (role, _) in enumerate(turns) if role == "user"), default=-1)
+        instruction = turns[last][1] if last >= 0 else ""
+        context = _conversation(turns[: max(last, 0)])
+        begun = "".join(text for role, text in turns[last + 1 :] if role == "assistant") if last >= 0 else ""
+    if isinstance(completion, str):
+        response = completion
+    else:
+        answers = [text for role, text in _messages(completion, "completion") if role == "assistant" and text]
+        response = answers[-1] if answers else ""
+    return Exchange(instruction, (begun + response).rpartition(_THOUGHT)[2].strip(), context)
+
+
+def _messages(turns: object, name: str) -> list[tuple[str, str]]:
+    if not isinstance(turns, Sequence) or isinstance(turns, bytes):
+        raise InputError(f"a {name} must be text or a list of messages, not {type(turns).__name__}: {turns!r:.80}")
+    found = []
+    for turn in turns:
+        if not isinstance(turn, Mapping) or not isinstance(turn.get("role"), str):
+            raise InputError(f'a message of a {name} must be {{"role": ..., "content": ...}}, not {turn!r:.80}')
+        content = turn.get("content") or ""
+        if isinstance(content, Sequence) and not isinstance(
+            content, str | bytes
+        ):  # blocks, of which images say nothing
+            content = "".join(str(block.get("text") or "") for block in content if isinstance(block, Mapping))
+        if not isinstance(content, str):
+            raise InputError(f"the content of a message must be text, not {content!r:.80}")
+        found.append((turn["role"], content))
+    return found
+
+
+def _conversation(turns: Sequence[tuple[str, str]]) -> str:
+    """Turns as the published code writes them."""
+    return "\n".join(f"{role}: {text}" for role, text in turns)
