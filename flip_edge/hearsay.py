@@ -41,50 +41,54 @@ def hearsay(command: str, steps: Sequence[str]) -> frozenset[int]:
     >>> sorted(hearsay("put the mug in the sink", ["picked up the mug", "put the mug in the sink"]))
     []
     """
-    told = [_words(step) for step in steps]
-    wanted = _words(command)
-    found = {place for place, step in enumerate(steps) if _is_talk(step)}
+    texts = [apart(step) for step in steps]
+    wanted = _words(apart(command))
+    found = {place for place, text in enumerate(texts) if _is_talk(text)}
     if len(wanted) < _FEWEST_WORDS:
         return frozenset(found)
-    for place, words in enumerate(told):
+    # Taking texts into words is slow, and hardly any log holds its command.
+    around = {place: it for place, text in enumerate(texts) if (it := _around(text, wanted))}
+    told = [_words(text) for text in texts] if around else []
+    for place, it in around.items():
         others = [*told[:place], *told[place + 1 :]]
-        around = _around(steps[place], words, wanted)
-        if around is None:
-            continue
-        if not (around.before or around.after):
+        if not (it.before or it.after):
             announced = _is_out_of_tense(wanted, others)
         else:
-            texts = [*steps[:place], *steps[place + 1 :]]
-            announced = _announces(around, others, texts, alone=len(found) + 1 >= len(steps))
+            rest = [*texts[:place], *texts[place + 1 :]]
+            announced = _announces(it, others, rest, alone=len(found) + 1 >= len(steps))
         if announced:
             found.add(place)
     return frozenset(found)
 
 
-def _words(text: str) -> list[str]:
+def _spans(text: str) -> list[tuple[str, int, int]]:
     articles = lexicon().articles
-    return [word for word, _, _ in word_spans(apart(text)) if word not in articles]
+    return [span for span in word_spans(text) if span[0] not in articles]
 
 
-def _is_talk(step: str) -> bool:
-    text = f" {' '.join(word for word, _, _ in word_spans(apart(step)))} "
-    return any(f" {phrase} " in text for phrase in lexicon().talk)
+def _words(text: str) -> list[str]:
+    return [word for word, _, _ in _spans(text)]
 
 
-def _around(step: str, words: list[str], wanted: list[str]) -> _Around | None:
+def _is_talk(text: str) -> bool:
+    phrases = [phrase for phrase in lexicon().talk if all(word in text for word in phrase.split())]
+    if not phrases:
+        return False
+    said = f" {' '.join(word for word, _, _ in word_spans(text))} "
+    return any(f" {phrase} " in said for phrase in phrases)
+
+
+def _around(text: str, wanted: list[str]) -> _Around | None:
     """What stands around the command; None where the step does not hold it."""
-    count = len(wanted)
+    if not all(word in text for word in wanted):
+        return None
+    spans = _spans(text)
+    words, count = [word for word, _, _ in spans], len(wanted)
     for start in range(len(words) - count + 1):
         if words[start : start + count] == wanted:
-            return _Around(tuple(words[:start]), tuple(words[start + count :]), _mark(step, start))
+            sign = text[: spans[start][1]].rstrip()[-1:]
+            return _Around(tuple(words[:start]), tuple(words[start + count :]), sign if sign in _MARKS else "")
     return None
-
-
-def _mark(step: str, start: int) -> str:
-    text, articles = apart(step), lexicon().articles
-    spans = [span for span in word_spans(text) if span[0] not in articles]
-    before = text[: spans[start][1]].rstrip()
-    return before[-1:] if before[-1:] in _MARKS else ""
 
 
 def _announces(around: _Around, others: Sequence[list[str]], texts: Sequence[str], *, alone: bool) -> bool:

@@ -57,6 +57,12 @@ def test_the_best_comes_first_and_why_names_what_the_next_one_lacks(check: SelfC
     assert not any(one.tied for one in ranking)
 
 
+def test_what_both_lack_is_no_reason(engine: Guesser, check: SelfCheck) -> None:
+    engine.says = {"sink": ["put the mug in the sink"], "shelf": ["put the mug on the shelf"]}
+    why = rank(MUG, [SHELF, SINK], check=check)[0].why
+    assert '1 implies "put the mug on the shelf", which lacks sink;' in why
+
+
 def test_by_flip_the_f1_ranks_and_nothing_is_weighed(engine: Guesser, check: SelfCheck) -> None:
     ranking = rank(MUG, [DOCK, SHELF, SINK], method="flip", check=check)
     assert ids(ranking) == [(1, "3"), (2, "2"), (3, "1")]
