@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import json
-import re
 import string
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import msgspec
 import numpy as np
 
 from flip_edge.baselines.judges import ChoiceJudge, PointwiseJudge
+from flip_edge.candidates import Entry, candidates_of, entries_of
 from flip_edge.config import Config
-from flip_edge.episode import Episode, clean_text
+from flip_edge.episode import Episode
 from flip_edge.errors import InputError
+from flip_edge.exchange import Exchange
 from flip_edge.prompts import ChatPrompt
-from flip_edge.reward import Exchange, FlipReward, RewardEngine, steps_of
+from flip_edge.reward import FlipReward, RewardEngine
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.similarity import compare, content_words
 from flip_edge.wording import Mentions, is_content, words_of
@@ -33,15 +31,6 @@ DEFAULT_METHOD: RankMethod = "likelihood"
 
 _OURS = ("likelihood", "flip")
 _SAME = 1e-9  # rewards closer than this are a tie
-_NUMBERED = re.compile(r"\s*1[.)]\s")
-
-
-class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A plan or an answer: ``steps`` or a ``text``. An id may be left out."""
-
-    id: str | int | None = None
-    text: str | None = None
-    steps: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +102,7 @@ def rank(
         raise InputError(f"unknown method {method!r}; known: {', '.join(RANK_METHODS)}")
     if not isinstance(command, str) or not content_words(command):
         raise InputError(f"the command has no words: {command!r:.80}")
-    entries = _entries(candidates)
+    entries = entries_of(candidates)
     if method == "listwise" and len(entries) > len(string.ascii_uppercase):
         raise InputError(f"method listwise takes at most {len(string.ascii_uppercase)} candidates, not {len(entries)}")
     if check is None:
@@ -135,75 +124,10 @@ def config_for(method: RankMethod, config: Config) -> Config:
     return config.replace(**changes)
 
 
-# --- candidates
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A candidate with its name; the text as it was given, and the steps it comes to."""
-
-    id: str
-    text: str
-    steps: tuple[str, ...]
-
-
-def _entries(candidates: Iterable[str | Sequence[str] | Mapping[str, Any]]) -> list[_Entry]:
-    if isinstance(candidates, str | bytes | Mapping):
-        raise InputError(f"candidates must be a list, not {type(candidates).__name__}: {candidates!r:.80}")
-    entries = []
-    for number, given in enumerate(candidates, start=1):
-        candidate = _candidate(given, number)
-        name = clean_text(str(number if candidate.id is None else candidate.id))
-        text = candidate.text or "\n".join(candidate.steps or ())
-        steps = (
-            _lines(text)
-            if candidate.steps is None
-            else [step for one in candidate.steps for step in steps_of(clean_text(one))]
-        )
-        entries.append(_Entry(name, text, tuple(steps)))
-    names = [entry.id for entry in entries]
-    if not entries:
-        raise InputError("there is no candidate: give one with --candidate or in a file")
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"two candidates have the id {twice!r}")
-    return entries
-
-
-def _candidate(given: object, number: int) -> Candidate:
-    """A candidate in any of its forms."""
-    if isinstance(given, str):
-        return Candidate(text=given)
-    if isinstance(given, Sequence) and not isinstance(given, bytes):
-        given = {"steps": list(given)}
-    try:
-        candidate = msgspec.convert(given, Candidate)
-    except msgspec.ValidationError as error:
-        raise InputError(f"candidate {number}: {error}") from None
-    if (candidate.text is None) == (candidate.steps is None):
-        raise InputError(f"candidate {number}: it must have either `text` or `steps`")
-    return candidate
-
-
-def _lines(text: str) -> list[str]:
-    """The steps of a plan that may stand on one line, apart by semicolons or numbers.
-
-    >>> _lines("1. go to room 3, 2. pick up the cup")
-    ['go to room 3', 'pick up the cup']
-    """
-    steps = []
-    for line in text.splitlines():
-        rest, number = line, 2
-        while _NUMBERED.match(line) and (found := re.search(rf"[;,.]?\s+(?={number}[.)]\s)", rest)):
-            steps.append(rest[: found.start()])
-            rest, number = rest[found.end() :], number + 1
-        steps.append(rest)
-    return [step for part in steps for piece in part.split(";") for step in steps_of(piece)]
-
-
 # --- scores
 
 
-def _scored(command: str, entries: Sequence[_Entry], method: RankMethod, check: SelfCheck, infer: bool) -> list[Ranked]:
+def _scored(command: str, entries: Sequence[Entry], method: RankMethod, check: SelfCheck, infer: bool) -> list[Ranked]:
     engine = check.engine
     if method not in _OURS:
         try:
@@ -235,7 +159,7 @@ def _scored(command: str, entries: Sequence[_Entry], method: RankMethod, check: 
     ]
 
 
-def _judged(command: str, entries: Sequence[_Entry], method: RankMethod, check: SelfCheck) -> list[Ranked]:
+def _judged(command: str, entries: Sequence[Entry], method: RankMethod, check: SelfCheck) -> list[Ranked]:
     runs = [Episode.of(command, entry.steps) for entry in entries]
     some = [index for index, run in enumerate(runs) if run.steps]
     asked = _JUDGES[method](command, [runs[index] for index in some], check) if some else []
@@ -368,37 +292,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the ranking as JSON")
 
 
-def candidates_of(arguments: argparse.Namespace) -> list[str | Mapping[str, Any]]:
-    """The candidates that a command line names, in order.
-
-    Raises:
-        InputError: the file cannot be read, or a line is no candidate; the message names it.
-    """
-    found: list[str | Mapping[str, Any]] = list(arguments.candidate)
-    if not arguments.input:
-        return found
-    try:
-        data = sys.stdin.buffer.read() if arguments.input == "-" else Path(arguments.input).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {arguments.input}: {error.strerror}") from error
-    for number, line in enumerate(data.removeprefix(codecs.BOM_UTF8).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line.decode("utf-8"))
-            _candidate(row if isinstance(row, dict) else {"": row}, len(found) + 1)
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"{arguments.input}: line {number}: not JSON in UTF-8: {error}") from None
-        except InputError as error:
-            raise InputError(f"{arguments.input}: line {number}: {error}") from None
-        found.append(row)
-    return found
-
-
 def run(arguments: argparse.Namespace, config: Config, open_check: Callable[[Config], SelfCheck] = SelfCheck) -> int:
     """Rank what a command line names, and print it. Returns the exit code."""
     candidates = candidates_of(arguments)
-    _entries(candidates)  # what is wrong with them is said before a model is loaded
+    entries_of(candidates)  # what is wrong with them is said before a model is loaded
     with open_check(config_for(arguments.method, config)) as check:
         ranking = rank(arguments.command, candidates, method=arguments.method, check=check)
         told = _as_json(arguments, ranking, check) if arguments.json else _told(ranking)

@@ -5,27 +5,33 @@ Source: Wang et al., "Small Reward Models via Backward Inference" (FLIP), 2026, 
 
 from __future__ import annotations
 
-import json
 import math
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from flip_edge.backward import InferenceEngine
 from flip_edge.config import Config
-from flip_edge.episode import clean_text
 from flip_edge.errors import CheckError, ConfigError, InputError
-from flip_edge.prompts import ChatPrompt, Piece, PromptFormat, Query, foreign_script, load_prompt
+from flip_edge.exchange import (
+    Exchange,
+    conversation_of,
+    copies,
+    exchange_of,
+    messages_of,
+    steps_of,
+    without_spans,
+)
+from flip_edge.exchange_prompt import ExchangePrompt
+from flip_edge.prompts import ChatPrompt, PromptFormat, Query, foreign_script, load_prompt
 from flip_edge.selfcheck import SelfCheck
-from flip_edge.similarity import compare, content_words, is_unspaced, normalize
+from flip_edge.similarity import compare, content_words
 
 if TYPE_CHECKING:
     from flip_edge.engine import Generation
@@ -35,11 +41,7 @@ RewardMethod = Literal["f1", "likelihood"]
 DEFAULT_REWARD_PROMPT = "flip-context"
 """The paper's prompt for training; ``flip`` is its standalone one, without a conversation."""
 
-_FEWEST_COPIED = 3  # words of an instruction that can be recognised in a response
-_GAP = "\ue001"  # marks where the conversation goes in a rendered chat template; prompts use U+E000
 _GOLDEN = (math.sqrt(5) - 1) / 2  # steps of it spread any number of seeds evenly
-_THOUGHT = "</think>"
-_BULLET = re.compile(r"^\s*(?:[-*\N{BULLET}]|\d{1,3}[.)])\s+")
 
 
 class RewardEngine(InferenceEngine, Protocol):
@@ -54,21 +56,6 @@ class RewardEngine(InferenceEngine, Protocol):
         offset: float = ...,
         stop: str | None = "\n",
     ) -> list[Generation]: ...
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """An instruction and a response to it.
-
-    Attributes:
-        instruction: what was asked; the reward is about this text alone.
-        response: what was answered; under a completion prompt, such as ``log-command``, one step a line.
-        context: the conversation before the instruction, one ``role: text`` a line. It is shown, not inferred.
-    """
-
-    instruction: str
-    response: str
-    context: str = ""
 
 
 @dataclass(frozen=True)
@@ -201,7 +188,7 @@ class FlipReward:
         self._engine = engine
         self.prompt = load_prompt(prompt) if isinstance(prompt, str) else prompt
         try:
-            self._reading = _Reading(self.prompt, engine.chat)
+            self._reading = ExchangePrompt(self.prompt, engine.chat)
         except ConfigError:
             self.close()
             raise
@@ -267,7 +254,7 @@ class FlipReward:
         for name, text in (("instruction", instruction), ("response", response), ("system", system)):
             if not isinstance(text, str):
                 raise InputError(f"the {name} must be text, not {type(text).__name__}: {text!r:.80}")
-        said = context if isinstance(context, str) else _conversation(_messages(context, "context"))
+        said = context if isinstance(context, str) else conversation_of(messages_of(context, "context"))
         before = "\n".join(part for part in (f"system: {system}" if system else "", said) if part)
         return self.score_all([Exchange(instruction, response, before)])[0]
 
@@ -322,7 +309,7 @@ class FlipReward:
         for one in some:
             spans = copies(one.instruction, one.response)
             copied[one] = bool(spans)
-            text = _without_spans(one.response, spans) if self._strip_copies else one.response
+            text = without_spans(one.response, spans) if self._strip_copies else one.response
             if problem := self._problem(one.instruction, text):
                 found[one] = problem
             else:
@@ -430,157 +417,6 @@ class FlipReward:
         return [generation.text for generation in drawn]
 
 
-class _Reading:
-    """How a response is put before the model: one prompt format, with a place for a conversation where it has one."""
-
-    def __init__(self, prompt: PromptFormat, chat: Callable[[Sequence[tuple[str, str]]], str]) -> None:
-        self._prompt, self._chat = prompt, chat
-        self.takes_context = isinstance(prompt, ChatPrompt) and "{context}" in prompt.user
-        if isinstance(prompt, ChatPrompt):
-            # The template is rendered with a mark in the conversation's place: its text must never be control tokens.
-            marked = msgspec.structs.replace(prompt, user=prompt.user.replace("{context}", _GAP))
-            self._shown: PromptFormat = marked
-            self._lead = f'{{"{prompt.answer_keys[0]}": "'
-        else:
-            self._shown, self._lead = prompt, ""
-        self._before = self._shown.prefix(chat)
-
-    def prefix(self, context: str) -> list[Piece]:
-        """What stands before every response of a conversation."""
-        return _filled(self._before, context)
-
-    def no_response(self, context: str) -> list[Piece]:
-        """What stands in place of a response where there is none."""
-        if isinstance(self._shown, ChatPrompt):
-            return _filled(self._shown.log([""], self._chat), context)
-        return self._shown.without_log()
-
-    def log(self, response: str) -> list[Piece]:
-        """The response, and what stands between it and the instruction."""
-        steps = [response] if isinstance(self._shown, ChatPrompt) else steps_of(response)
-        return _filled(self._shown.log(steps, self._chat), "")
-
-    def answer(self, instruction: str) -> tuple[str, int]:
-        """The instruction as it would follow, and how many characters of that are not its own."""
-        if not self._lead:
-            return self._prompt.answer_text(clean_text(instruction)), 0
-        return self._lead + json.dumps(instruction, ensure_ascii=False)[1:], len(self._lead)
-
-    def parse(self, text: str) -> str | None:
-        """The instruction in an output, after whatever a reasoning model thought first."""
-        return self._prompt.parse(text.rpartition(_THOUGHT)[2])
-
-
-def _filled(pieces: Iterable[Piece], context: str) -> list[Piece]:
-    """Rendered pieces with the conversation in its place."""
-    filled: list[Piece] = []
-    for piece in pieces:
-        if not (piece.control and context):
-            filled.append(Piece(piece.text.replace(_GAP, "(none)") if piece.control else piece.text, piece.control))
-            continue
-        first, *others = piece.text.split(_GAP)
-        filled.append(Piece(first, control=True))
-        for part in others:
-            filled += [Piece(context), Piece(part, control=True)]
-    return [piece for piece in filled if piece.text]
-
-
-# --- texts
-
-
-def steps_of(text: str) -> list[str]:
-    """A plan's steps, one a line, without bullets and numbers before them.
-
-    >>> steps_of("1. go to the table\\n2. pick up the cup")
-    ['go to the table', 'pick up the cup']
-    """
-    return [step for line in text.splitlines() if (step := clean_text(_BULLET.sub("", line)))]
-
-
 def _beginning(one: Sequence[str], other: Sequence[str]) -> list[str]:
     """The steps that two logs begin alike with."""
     return [step for step, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]
-
-
-def copies(instruction: str, text: str) -> list[tuple[int, int]]:
-    """Where a text repeats a whole instruction word for word, as (start, end) places that do not overlap.
-
-    Words are those of FLIP's F1, so case, punctuation and articles do not matter; in a script without spaces it is the
-    text itself that is looked for. Instructions of fewer than three words are not looked for.
-    """
-    if is_unspaced(instruction):
-        wanted_text = instruction.strip()
-        if len(content_words(instruction)) < _FEWEST_COPIED:
-            return []
-        return [match.span() for match in re.finditer(re.escape(wanted_text), text)]
-    wanted = normalize(instruction).split()
-    if len(wanted) < _FEWEST_COPIED:
-        return []
-    chunks = [(normalize(match.group()), *match.span()) for match in re.finditer(r"\S+", text)]
-    words = [chunk for chunk in chunks if chunk[0]]
-    found, at = [], 0
-    while at + len(wanted) <= len(words):
-        if all(words[at + offset][0] == word for offset, word in enumerate(wanted)):
-            found.append((words[at][1], words[at + len(wanted) - 1][2]))
-            at += len(wanted)
-        else:
-            at += 1
-    return found
-
-
-def _without_spans(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    for start, end in reversed(spans):
-        text = text[:start] + text[end:]
-    return text
-
-
-# --- what trainers hand over
-
-
-def exchange_of(prompt: object, completion: object) -> Exchange:
-    """An exchange from a prompt and a completion as TRL has them: plain texts, or lists of messages.
-
-    The last user turn is the instruction, and empty where there is none; what stands before it the context. The last
-    answer is the response, less what was thought before it; an answer that the prompt begins is part of it.
-
-    Raises:
-        InputError: something is neither.
-    """
-    context = begun = ""
-    if isinstance(prompt, str):
-        instruction = prompt
-    else:
-        turns = _messages(prompt, "prompt")
-        last = max((place for place, (role, _) in enumerate(turns) if role == "user"), default=-1)
-        instruction = turns[last][1] if last >= 0 else ""
-        context = _conversation(turns[: max(last, 0)])
-        begun = "".join(text for role, text in turns[last + 1 :] if role == "assistant") if last >= 0 else ""
-    if isinstance(completion, str):
-        response = completion
-    else:
-        answers = [text for role, text in _messages(completion, "completion") if role == "assistant" and text]
-        response = answers[-1] if answers else ""
-    return Exchange(instruction, (begun + response).rpartition(_THOUGHT)[2].strip(), context)
-
-
-def _messages(turns: object, name: str) -> list[tuple[str, str]]:
-    if not isinstance(turns, Sequence) or isinstance(turns, bytes):
-        raise InputError(f"a {name} must be text or a list of messages, not {type(turns).__name__}: {turns!r:.80}")
-    found = []
-    for turn in turns:
-        if not isinstance(turn, Mapping) or not isinstance(turn.get("role"), str):
-            raise InputError(f'a message of a {name} must be {{"role": ..., "content": ...}}, not {turn!r:.80}')
-        content = turn.get("content") or ""
-        if isinstance(content, Sequence) and not isinstance(
-            content, str | bytes
-        ):  # blocks, of which images say nothing
-            content = "".join(str(block.get("text") or "") for block in content if isinstance(block, Mapping))
-        if not isinstance(content, str):
-            raise InputError(f"the content of a message must be text, not {content!r:.80}")
-        found.append((turn["role"], content))
-    return found
-
-
-def _conversation(turns: Sequence[tuple[str, str]]) -> str:
-    """Turns as the published code writes them."""
-    return "\n".join(f"{role}: {text}" for role, text in turns)

@@ -13,8 +13,9 @@ import pytest
 from flip_edge import Config
 from flip_edge.engine import Generation
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError, DeadlineError, InputError
+from flip_edge.exchange import Exchange, copies, exchange_of, steps_of
 from flip_edge.prompts import Piece, Query
-from flip_edge.reward import Exchange, FlipReward, copies, exchange_of, steps_of
+from flip_edge.reward import FlipReward
 
 MUG = "bring the mug to the sink"
 LEAD = '{"INFERRED INSTRUCTION": "'

@@ -1,0 +1,134 @@
+"""Exchanges: an instruction and a response, from plain texts or as trainers hand them over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flip_edge.episode import clean_text
+from flip_edge.errors import InputError
+from flip_edge.similarity import content_words, is_unspaced, normalize
+
+THOUGHT = "</think>"
+"""What ends the thoughts of a reasoning model."""
+
+_FEWEST_COPIED = 3  # words of an instruction that can be recognised in a response
+_BULLET = re.compile(r"^\s*(?:[-*\N{BULLET}]|\d{1,3}[.)])\s+")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """An instruction and a response to it.
+
+    Attributes:
+        instruction: what was asked; the reward is about this text alone.
+        response: what was answered; under a completion prompt, such as ``log-command``, one step a line.
+        context: the conversation before the instruction, one ``role: text`` a line. It is shown, not inferred.
+    """
+
+    instruction: str
+    response: str
+    context: str = ""
+
+
+# --- texts
+
+
+def steps_of(text: str) -> list[str]:
+    """A plan's steps, one a line, without bullets and numbers before them.
+
+    >>> steps_of("1. go to the table\\n2. pick up the cup")
+    ['go to the table', 'pick up the cup']
+    """
+    return [step for line in text.splitlines() if (step := clean_text(_BULLET.sub("", line)))]
+
+
+def copies(instruction: str, text: str) -> list[tuple[int, int]]:
+    """Where a text repeats a whole instruction word for word, as (start, end) places that do not overlap.
+
+    Words are those of FLIP's F1, so case, punctuation and articles do not matter; in a script without spaces it is the
+    text itself that is looked for. Instructions of fewer than three words are not looked for.
+    """
+    if is_unspaced(instruction):
+        wanted_text = instruction.strip()
+        if len(content_words(instruction)) < _FEWEST_COPIED:
+            return []
+        return [match.span() for match in re.finditer(re.escape(wanted_text), text)]
+    wanted = normalize(instruction).split()
+    if len(wanted) < _FEWEST_COPIED:
+        return []
+    chunks = [(normalize(match.group()), *match.span()) for match in re.finditer(r"\S+", text)]
+    words = [chunk for chunk in chunks if chunk[0]]
+    found, at = [], 0
+    while at + len(wanted) <= len(words):
+        if all(words[at + offset][0] == word for offset, word in enumerate(wanted)):
+            found.append((words[at][1], words[at + len(wanted) - 1][2]))
+            at += len(wanted)
+        else:
+            at += 1
+    return found
+
+
+def without_spans(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """A text less some of its (start, end) places, in order."""
+    for start, end in reversed(spans):
+        text = text[:start] + text[end:]
+    return text
+
+
+# --- what trainers hand over
+
+
+def exchange_of(prompt: object, completion: object) -> Exchange:
+    """An exchange from a prompt and a completion as TRL has them: plain texts, or lists of messages.
+
+    The last user turn is the instruction, and empty where there is none; what stands before it the context. The last
+    answer is the response, less what was thought before it; an answer that the prompt begins is part of it.
+
+    Raises:
+        InputError: something is neither.
+    """
+    context = begun = ""
+    if isinstance(prompt, str):
+        instruction = prompt
+    else:
+        turns = messages_of(prompt, "prompt")
+        last = max((place for place, (role, _) in enumerate(turns) if role == "user"), default=-1)
+        instruction = turns[last][1] if last >= 0 else ""
+        context = conversation_of(turns[: max(last, 0)])
+        begun = "".join(text for role, text in turns[last + 1 :] if role == "assistant") if last >= 0 else ""
+    if isinstance(completion, str):
+        response = completion
+    else:
+        answers = [text for role, text in messages_of(completion, "completion") if role == "assistant" and text]
+        response = answers[-1] if answers else ""
+    return Exchange(instruction, (begun + response).rpartition(THOUGHT)[2].strip(), context)
+
+
+def messages_of(turns: object, name: str) -> list[tuple[str, str]]:
+    """Messages as (role, text); of a content in blocks, the texts.
+
+    Raises:
+        InputError: these are no messages; ``name`` says of what.
+    """
+    if not isinstance(turns, Sequence) or isinstance(turns, bytes):
+        raise InputError(f"a {name} must be text or a list of messages, not {type(turns).__name__}: {turns!r:.80}")
+    found = []
+    for turn in turns:
+        if not isinstance(turn, Mapping) or not isinstance(turn.get("role"), str):
+            raise InputError(f'a message of a {name} must be {{"role": ..., "content": ...}}, not {turn!r:.80}')
+        content = turn.get("content") or ""
+        if isinstance(content, Sequence) and not isinstance(
+            content, str | bytes
+        ):  # blocks, of which images say nothing
+            content = "".join(str(block.get("text") or "") for block in content if isinstance(block, Mapping))
+        if not isinstance(content, str):
+            raise InputError(f"the content of a message must be text, not {content!r:.80}")
+        found.append((turn["role"], content))
+    return found
+
+
+def conversation_of(turns: Sequence[tuple[str, str]]) -> str:
+    """Turns as the published code writes them."""
+    return "\n".join(f"{role}: {text}" for role, text in turns)
