@@ -19,7 +19,8 @@ from flip_edge.wording import Mentions, is_content, parts_of, reports_failure, s
 
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 _WAYS = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
-_MOTIONS = _WAYS | {"find"}  # have goals, not objects
+MOTIONS = _WAYS | {"find"}
+"""Kinds of acts that have goals, not objects."""
 _PUTTING = frozenset({"place", "carry"})
 
 
@@ -98,7 +99,7 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
         if done and act.kinds & _PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
-        counted = times > 1 and not act.kinds <= _MOTIONS
+        counted = times > 1 and not act.kinds <= MOTIONS
         if done and counted and not _said_at_once(times, words, [steps[number] for number in hits]):
             done = min(1.0, len(hits) / times)
         yield Demand(act.verb, times if counted else 1, done)
@@ -165,7 +166,7 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     things = [
         [word for word in act.object if word not in lexicon().recordings]
         for act in wanted
-        if not act.kinds & _MOTIONS and not lexicon().generic.intersection(act.rest)
+        if not act.kinds & MOTIONS and not lexicon().generic.intersection(act.rest)
     ]
     # `PickObject: mug` names its object where a sentence would not.
     handled = Mentions([" ".join(act.object) or steps[number] for number, act in log])

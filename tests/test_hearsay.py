@@ -72,6 +72,36 @@ def test_an_account_of_an_act_stays(command: str, steps: list[str]) -> None:
     assert hearsay(command, steps) == frozenset()
 
 
+SINK = "put the mug in the sink"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ["pick up the cup", "put the cup on the desk", SINK],  # another thing was handled
+        ["pick up the mug", "put the mug on the desk", SINK],  # it was not in hand any more
+        [SINK, "go to the table", "pick up the mug"],  # not yet
+        ["pick up the mug", SINK, "put the mug on the desk"],  # put twice, taken once
+    ],
+)
+def test_the_bare_command_is_left_out_where_it_does_not_fit_what_was_done(steps: list[str]) -> None:
+    assert hearsay(SINK, steps) == {steps.index(SINK)}
+
+
+@pytest.mark.parametrize(
+    ("command", "steps"),
+    [
+        (SINK, ["go to the table", "pick up the mug", "stand in front of the sink", SINK]),
+        (SINK, ["pick up the mug", "put it in the microwave, heat it and take it out", SINK]),
+        (SINK, ["pick up the mug", SINK, "pick up the fork", "put the fork in the drawer"]),
+        ("take a picture", ["go to the door", "take a picture", "go back to the dock"]),
+        ("pick up the mug", ["open the drawer of mugs", "pick up the mug"]),
+    ],
+)
+def test_the_bare_command_stays_where_it_may_be_what_was_done(command: str, steps: list[str]) -> None:
+    assert hearsay(command, steps) == frozenset()
+
+
 @given(st.text(max_size=40), st.lists(st.text(max_size=40), max_size=6))
 def test_any_text_can_be_read(command: str, steps: list[str]) -> None:
     assert hearsay(command, steps) <= set(range(len(steps)))
