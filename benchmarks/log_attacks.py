@@ -41,7 +41,7 @@ def attacked(episode: Episode, template: str, place: str) -> Episode:
 
 
 def measure(check: SelfCheck, rows: Sequence[LabelledEpisode], *, every_place: bool) -> Iterator[dict[str, str]]:
-    """One record a check under attack, of the runs that are judged rightly without one; places in turn, or every one."""
+    """One record a check under attack, of the runs judged rightly without one; places in turn, or every one."""
     right = [row for row in tqdm(rows, desc="as they are") if check.check(row.episode).outcome is _wanted(row)]
     yield from ({"kind": row.kind, "set": "", "attack": "", "place": "", "verdict": str(_wanted(row))} for row in right)
     for turn, (group, name, template) in enumerate(tqdm(read_attacks(), desc="attacks")):
