@@ -8,7 +8,7 @@ likelihood without the log. The second is the quantity that the first one sample
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
@@ -158,6 +158,14 @@ class BackwardInference:
             self._prime()
         except ContextOverflowError as error:
             raise ConfigError(f"n_ctx is too small for prompt {prompt.id}: {error}") from error
+
+    def restore(self) -> None:
+        """Read the prompt's beginning again, after something else was put before the model.
+
+        Where that fails, the next check does it, and says what is wrong.
+        """
+        with suppress(CheckError):
+            self._prime()
 
     def _prime(self) -> None:
         self._primed = False

@@ -18,7 +18,9 @@ from flip_edge.episode import clean_text
 from flip_edge.errors import InputError
 from flip_edge.exchange import steps_of
 
+_BLANKS = re.compile(r"\s+")
 _NUMBERED = re.compile(r"\s*1[.)]\s")
+_NUMBER_WITHIN = re.compile(r"[;,.]?\s+(?=(\d+)[.)]\s)")
 
 
 class Candidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,7 +63,7 @@ def entries_of(candidates: Iterable[str | Sequence[str] | Mapping[str, Any]]) ->
     if not entries:
         raise InputError("there is no candidate: give one with --candidate or in a file")
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"two candidates have the id {twice!r}")
+        raise InputError(f"two candidates have the id {twice!r:.80}")
     return entries
 
 
@@ -86,14 +88,17 @@ def _lines(text: str) -> list[str]:
     >>> _lines("1. go to room 3, 2. pick up the cup")
     ['go to room 3', 'pick up the cup']
     """
-    steps = []
-    for line in text.splitlines():
-        rest, number = line, 2
-        while _NUMBERED.match(line) and (found := re.search(rf"[;,.]?\s+(?={number}[.)]\s)", rest)):
-            steps.append(rest[: found.start()])
-            rest, number = rest[found.end() :], number + 1
-        steps.append(rest)
-    return [step for part in steps for piece in part.split(";") for step in steps_of(piece)]
+    parts = []
+    for given in text.splitlines():
+        line = _BLANKS.sub(" ", given)  # or the search goes over each run of them again and again
+        begin, number = 0, 2
+        if _NUMBERED.match(line):
+            for found in _NUMBER_WITHIN.finditer(line):
+                if found[1] == str(number):
+                    parts.append(line[begin : found.start()])
+                    begin, number = found.end(), number + 1
+        parts.append(line[begin:])
+    return [step for part in parts for piece in part.split(";") for step in steps_of(piece)]
 
 
 def candidates_of(arguments: argparse.Namespace) -> list[str | Mapping[str, Any]]:

@@ -196,7 +196,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 200
     queue_size: Annotated[
         int,
-        Meta(ge=1, le=10000, description="Runs that may wait for the model; beyond it the oldest is dropped."),
+        Meta(
+            ge=1,
+            le=10000,
+            description="Runs that may wait for the model, the oldest dropped beyond it; and as many rankings.",
+        ),
     ] = 16
     sources: Annotated[
         str,

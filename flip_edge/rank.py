@@ -15,13 +15,14 @@ import numpy as np
 from flip_edge.baselines.judges import ChoiceJudge, PointwiseJudge
 from flip_edge.candidates import Entry, candidates_of, entries_of
 from flip_edge.config import Config
-from flip_edge.episode import Episode
+from flip_edge.episode import Episode, clean_text
 from flip_edge.errors import InputError
 from flip_edge.exchange import Exchange
 from flip_edge.prompts import ChatPrompt
 from flip_edge.reward import FlipReward, RewardEngine
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.similarity import compare, content_words
+from flip_edge.stopping import CANCELLED
 from flip_edge.wording import Mentions, is_content, words_of
 
 RankMethod = Literal["likelihood", "flip", "pointwise", "pairwise", "listwise"]
@@ -98,17 +99,77 @@ def rank(
             there are more than 26 for ``listwise``.
         ModelError, ConfigError: the model cannot be used.
     """
-    if method not in RANK_METHODS:
-        raise InputError(f"unknown method {method!r}; known: {', '.join(RANK_METHODS)}")
-    if not isinstance(command, str) or not content_words(command):
-        raise InputError(f"the command has no words: {command!r:.80}")
-    entries = entries_of(candidates)
-    if method == "listwise" and len(entries) > len(string.ascii_uppercase):
-        raise InputError(f"method listwise takes at most {len(string.ascii_uppercase)} candidates, not {len(entries)}")
+    ranking = Ranking(command, candidates, method=method, infer=infer)
     if check is None:
         with SelfCheck(config_for(method, config or Config())) as opened:
-            return _placed(command, _scored(command, entries, method, opened, infer))
-    return _placed(command, _scored(command, entries, method, check, infer))
+            ranking.go_on(opened)
+    else:
+        ranking.go_on(check)
+    return ranking.places()
+
+
+class Ranking:
+    """A ranking for a model that has more urgent things to do: it can be interrupted and gone on with.
+
+    Args, and what is raised: as for :func:`rank`.
+
+    Attributes:
+        ids: of the candidates, as they were given.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        candidates: Iterable[str | Sequence[str] | Mapping[str, Any]],
+        *,
+        method: RankMethod = DEFAULT_METHOD,
+        infer: bool = True,
+    ) -> None:
+        if method not in RANK_METHODS:
+            raise InputError(f"unknown method {method!r:.80}; known: {', '.join(RANK_METHODS)}")
+        if not isinstance(command, str) or not content_words(clean_text(command)):
+            raise InputError(f"the command has no words: {command!r:.80}")
+        self._command, self._method, self._infer = command, method, infer
+        self._entries = entries_of(candidates)
+        self.ids = [entry.id for entry in self._entries]
+        if method == "listwise" and len(self.ids) > len(string.ascii_uppercase):
+            raise InputError(
+                f"method listwise takes at most {len(string.ascii_uppercase)} candidates, not {len(self.ids)}"
+            )
+        self._found = [Ranked(0, entry.id, entry.steps, None, failure=CANCELLED) for entry in self._entries]
+
+    @property
+    def scored(self) -> int:
+        """How many candidates are done with, be it that they could not be scored."""
+        return len(self._entries) - len(self._left())
+
+    def go_on(self, check: SelfCheck) -> bool:
+        """Score what is left, and leave the check as it was.
+
+        Returns:
+            Whether all is done; False where :meth:`SelfCheck.interrupt` cut it short. Candidates that were scored by
+            then are kept. (An opinion of a judge that was interrupted is lost, and counts as none.)
+        """
+        left = self._left()
+        some = [self._entries[index] for index in left]
+        try:
+            found = (
+                _scored(self._command, some, self._method, check, self._infer)
+                if self._method in _OURS
+                else _judged(self._command, some, self._method, check)
+            )
+        finally:
+            check.restore()
+        for index, one in zip(left, found, strict=True):
+            self._found[index] = one
+        return not self._left()
+
+    def places(self) -> list[Ranked]:
+        """The ranking, the best first; what is left has no score."""
+        return _placed(self._command, self._found)
+
+    def _left(self) -> list[int]:
+        return [index for index, one in enumerate(self._found) if one.failure == CANCELLED]
 
 
 def config_for(method: RankMethod, config: Config) -> Config:
@@ -128,15 +189,9 @@ def config_for(method: RankMethod, config: Config) -> Config:
 
 
 def _scored(command: str, entries: Sequence[Entry], method: RankMethod, check: SelfCheck, infer: bool) -> list[Ranked]:
-    engine = check.engine
-    if method not in _OURS:
-        try:
-            return _judged(command, entries, method, check)
-        finally:  # the judge's prompt stands where the check's own did
-            engine.prime(check.prompt.prefix(engine.chat), check.prompt.without_log())
     reward = FlipReward(
         check.config,
-        engine=cast(RewardEngine, engine),
+        engine=cast(RewardEngine, check.engine),
         prompt=check.prompt,
         method="f1" if method == "flip" else "likelihood",
         both=infer and method == "likelihood",

@@ -350,7 +350,7 @@ class FlipReward:
 
     def _in_turn(self, texts: Mapping[Exchange, str], share: bool) -> Iterator[Exchange]:
         """The exchanges; where beginnings are shared, by their logs, each beginning read ahead of them."""
-        if not share or isinstance(self.prompt, ChatPrompt):
+        if not texts or not share or isinstance(self.prompt, ChatPrompt):
             yield from texts
             return
         logs = {one: steps_of(text) for one, text in texts.items()}

@@ -214,6 +214,10 @@ class SelfCheck:
         self._require_likelihood(config)
         self._config = config
 
+    def restore(self) -> None:
+        """Put the engine in order for checks, after it was used for something else."""
+        self._backward.restore()
+
     def interrupt(self) -> None:
         """Make the check that runs, and all later ones, UNKNOWN at once. From any thread."""
         self._engine.interrupt()

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from flip_edge.errors import CancelledError, DeadlineError
 
+CANCELLED = "cancelled: the check was interrupted"
+
 
 class StopSwitch:
     """One byte that native code can watch, set by a timer or by :meth:`interrupt`.
@@ -80,7 +82,7 @@ class StopSwitch:
         if self._flag[0] == b"\0" and not expired:
             return
         if self._interrupted:
-            raise CancelledError("cancelled: the check was interrupted")
+            raise CancelledError(CANCELLED)
         raise DeadlineError(f"deadline passed: the check took longer than {self._seconds} s")
 
     def _reset(self) -> None:

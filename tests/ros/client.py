@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from flip_edge_msgs.msg import ActionDescription, Command, MismatchAlert, Verdict
-from flip_edge_msgs.srv import CheckExecution
+from flip_edge_msgs.msg import ActionDescription, Candidate, Command, MismatchAlert, Verdict
+from flip_edge_msgs.srv import CheckExecution, Rank
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterDescriptor, ParameterValue, SetParametersResult
 from rcl_interfaces.srv import DescribeParameters, GetParameters, ListParameters, SetParameters
@@ -186,6 +186,19 @@ class Client:
         future = self.start_check(command, actions, id)
         self.until(future.done, "the answer of check")
         return future.result().verdict
+
+    def start_rank(self, command: str, plans: Mapping[str, Sequence[str] | str], **options: Any) -> Any:
+        """Ask for a ranking of plans, by id, as steps or as texts; the future of the answer."""
+        candidates = [
+            Candidate(id=id, text=plan) if isinstance(plan, str) else Candidate(id=id, steps=list(plan))
+            for id, plan in plans.items()
+        ]
+        return self.start_call(Rank, "rank", Rank.Request(command=command, candidates=candidates, **options))
+
+    def rank(self, command: str, plans: Mapping[str, Sequence[str] | str], **options: Any) -> Rank.Response:
+        future = self.start_rank(command, plans, **options)
+        self.until(future.done, "the answer of rank")
+        return future.result()
 
     def state(self) -> str:
         return str(self.call(GetState, "get_state", GetState.Request()).current_state.label)

@@ -43,15 +43,23 @@ def test_without_a_namespace_the_names_are_those_of_the_documentation(start_node
     def there() -> bool:
         topics = {name: kinds for name, kinds in graph.get_topic_names_and_types() if name.count("/") == 1}
         services = dict(graph.get_service_names_and_types_by_node("self_check", "/"))
-        return topics.items() >= {
-            "/command": ["std_msgs/msg/String"],
-            "/action_description": ["std_msgs/msg/String"],
-            "/command_stamped": ["flip_edge_msgs/msg/Command"],
-            "/action_description_stamped": ["flip_edge_msgs/msg/ActionDescription"],
-            "/verdict": ["flip_edge_msgs/msg/Verdict"],
-            "/mismatch_alert": ["flip_edge_msgs/msg/MismatchAlert"],
-            "/diagnostics": ["diagnostic_msgs/msg/DiagnosticArray"],
-        }.items() and services["/self_check/check"] == ["flip_edge_msgs/srv/CheckExecution"]
+        return (
+            topics.items()
+            >= {
+                "/command": ["std_msgs/msg/String"],
+                "/action_description": ["std_msgs/msg/String"],
+                "/command_stamped": ["flip_edge_msgs/msg/Command"],
+                "/action_description_stamped": ["flip_edge_msgs/msg/ActionDescription"],
+                "/verdict": ["flip_edge_msgs/msg/Verdict"],
+                "/mismatch_alert": ["flip_edge_msgs/msg/MismatchAlert"],
+                "/diagnostics": ["diagnostic_msgs/msg/DiagnosticArray"],
+            }.items()
+            and services.items()
+            >= {
+                "/self_check/check": ["flip_edge_msgs/srv/CheckExecution"],
+                "/self_check/rank": ["flip_edge_msgs/srv/Rank"],
+            }.items()
+        )
 
     operator.until(there, "the topics and services")
 

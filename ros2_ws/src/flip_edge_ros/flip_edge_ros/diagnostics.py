@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from flip_edge.blackbox import BlackBox
 from flip_edge.decision import Outcome
 from flip_edge.monitor import Monitor
+from flip_edge.planner import RankState
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.verdict import Verdict
 from flip_edge.worker import Worker
@@ -30,12 +31,14 @@ class Health:
         error: why the last transition failed; empty when it did not.
         last: the last verdict.
         recent: seconds that the last checks took, queueing included.
+        rankings: requests of planners, by what came of them.
     """
 
     state: str = "unconfigured"
     error: str = ""
     last: Verdict | None = None
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    rankings: Counter[RankState] = field(default_factory=Counter)
 
     def record(self, verdict: Verdict) -> None:
         """Take a new verdict into account."""
@@ -85,6 +88,7 @@ def to_status(name: str, hardware_id: str, vitals: Vitals) -> DiagnosticStatus:
             "drifts": heard.drifts,
             "alerts raised": heard.alerts,
             **{f"verdicts {name}": count for name, count in heard.verdicts.items()},
+            **{f"rankings {state.name}": health.rankings[state] for state in RankState},
         }
         values |= {f"received on {topic}": hearing.received[topic] for topic in hearing.topics}
         values |= {f"unreadable on {topic}": count for topic, count in hearing.unreadable.items()}
@@ -93,6 +97,7 @@ def to_status(name: str, hardware_id: str, vitals: Vitals) -> DiagnosticStatus:
         values |= {"black box": box.error or "recording", "black box lost": box.lost}
     if worker:
         values |= {"queue waiting": worker.waiting, "queue size": worker.queue_size, "queue dropped": worker.dropped}
+        values["rankings open"] = worker.rankings
     if health.recent:
         for label, share in (("median", 50), ("95th percentile", 95), ("maximum", 100)):
             values[f"seconds to verdict, {label}"] = f"{np.percentile(health.recent, share):.3f}"

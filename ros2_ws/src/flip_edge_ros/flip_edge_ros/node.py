@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from flip_edge_msgs.msg import ActionDescription, Command, MismatchAlert
 from flip_edge_msgs.msg import Verdict as VerdictMessage
-from flip_edge_msgs.srv import CheckExecution
+from flip_edge_msgs.srv import CheckExecution, Rank
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]  # on Humble it is nowhere else
 from rclpy.duration import Duration
@@ -31,15 +31,16 @@ from flip_edge.blackbox import BlackBox
 from flip_edge.config import Config
 from flip_edge.decision import Decision, Outcome
 from flip_edge.describe.sources import Sources
-from flip_edge.episode import Episode
-from flip_edge.errors import FlipEdgeError
+from flip_edge.episode import Episode, clean_text
+from flip_edge.errors import FlipEdgeError, InputError
 from flip_edge.interfaces import said
 from flip_edge.monitor import Alert, Monitor
+from flip_edge.planner import RankAnswer, RankState, deadline_of
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.verdict import Verdict, verdict_of
 from flip_edge.worker import Done, Worker
 from flip_edge_ros.diagnostics import Health, Vitals, to_status
-from flip_edge_ros.messages import to_alert_message, to_verdict_message
+from flip_edge_ros.messages import to_alert_message, to_rank_response, to_ranking, to_verdict_message
 from flip_edge_ros.parameters import NodeParameters
 from flip_edge_ros.qos import ACTION_DEPTH, COMMAND_DEPTH, Hearing, publish, reliable, subscribe
 from flip_edge_ros.telemetry import Telemetry
@@ -63,17 +64,19 @@ class SelfCheckNode(LifecycleNode):
         self._hearing = Hearing()
         self._told = True  # of the runs that an earlier process left without a verdict
         self._health = Health()
-        self._finished: deque[tuple[Verdict, Callable[[Verdict], None]]] = deque()
+        self._finished: deque[Callable[[], None]] = deque()
         self._finished_guard = self.create_guard_condition(self._on_finished)
-        self.unanswered = 0  # calls of ~/check that wait for their verdict
+        self.unanswered = 0  # calls of services that wait for the model
         self._settings = NodeParameters(self, lambda: self._check is not None, self._apply)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # On the steady clock, so that a node whose simulated time stands still is heard all the same.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics_timer = self.create_timer(DIAGNOSTICS_PERIOD_S, self._on_diagnostics, clock=steady)
-        # It lives as long as the node, so that a caller is answered in every state, also while the node shuts down.
-        # In a group of its own: a call that waits for its verdict must not hold up the other callbacks.
-        self.create_service(CheckExecution, "~/check", self._on_check, callback_group=ReentrantCallbackGroup())
+        # They live as long as the node, so that a caller is answered in every state, also while the node shuts down.
+        # In a group of their own: a call that waits for the model must not hold up the other callbacks.
+        asked = ReentrantCallbackGroup()
+        self.create_service(CheckExecution, "~/check", self._on_check, callback_group=asked)
+        self.create_service(Rank, "~/rank", self._on_rank, callback_group=asked)
         self._entities: list[Callable[[], object]] = []
         self._outputs: list[Publisher[Any]] = []
 
@@ -162,7 +165,7 @@ class SelfCheckNode(LifecycleNode):
         for run in box.interrupted if box and not self._told else ():
             assert self._check
             reason = "lost: the monitor was stopped hard while this run was open, or waited for its check"
-            self._finished.append((self._check.unknown(run.episode, reason), self._publish))
+            self._report(self._publish)(self._check.unknown(run.episode, reason))
         self._told = True
         self._finished_guard.trigger()
 
@@ -209,7 +212,7 @@ class SelfCheckNode(LifecycleNode):
         self._check = self._monitor = self._black_box = None
 
     def finish(self) -> None:
-        """End the worker and give every run that is not checked yet its UNKNOWN, oldest first."""
+        """End the worker, give every run that is not checked yet its UNKNOWN, oldest first, and answer every call."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
@@ -218,7 +221,7 @@ class SelfCheckNode(LifecycleNode):
         worker.stop()
         for episode in self._monitor.flush():
             verdict = self._check.unknown(episode, "stopped: the monitor stopped before this run ended")
-            self._finished.append((verdict, self._publish))
+            self._report(self._publish)(verdict)
         self._on_finished()
 
     # --- input
@@ -292,6 +295,27 @@ class SelfCheckNode(LifecycleNode):
         response.verdict = to_verdict_message(verdict, self._stamp())
         return response
 
+    async def _on_rank(self, request: Rank.Request, response: Rank.Response) -> Rank.Response:
+        ids: list[str] = []
+        model_id = self._check.model_id if self._check else ""
+        try:
+            answer = RankAnswer(RankState.INACTIVE, f"not ranking: the node is {self._health.state}")
+            if self._worker:
+                ranking, deadline_s = to_ranking(request), deadline_of(request.deadline_s)
+                ids = ranking.ids
+                waiting: Future[RankAnswer] = Future()
+                self.unanswered += 1
+                self._worker.rank(ranking, lambda found: self._bring(lambda: waiting.set_result(found)), deadline_s)
+                answer = cast(RankAnswer, await waiting)
+                self.unanswered -= 1
+        except InputError as error:
+            answer = RankAnswer(RankState.INVALID, str(error))
+        self._health.rankings[answer.state] += 1
+        told = answer.reason or f"{answer.ranking[0].id:.{_LOGGED}}: {answer.why}"
+        command = clean_text(request.command[:_LOGGED])
+        self.get_logger().info(f"{answer.state.name} of {len(request.candidates)} plans: {command}: {told}")
+        return to_rank_response(answer, ids, model_id)
+
     def _not_checking(self, episode: Episode) -> Verdict:
         config = self._settings.config
         decision = Decision(Outcome.UNKNOWN, f"not checking: the node is {self._health.state}", config.rule)
@@ -305,19 +329,22 @@ class SelfCheckNode(LifecycleNode):
     def _report(self, then: Callable[[Verdict], None]) -> Done:
         """A callback for the worker's thread that brings the verdict to the executor's thread."""
 
-        def done(verdict: Verdict) -> None:
-            self._finished.append((verdict, then))
-            self._finished_guard.trigger()
+        def reached(verdict: Verdict) -> None:
+            self._health.record(verdict)
+            then(verdict)
 
-        return done
+        return lambda verdict: self._bring(lambda: reached(verdict))
+
+    def _bring(self, call: Callable[[], None]) -> None:
+        """Have this called by the executor's thread."""
+        self._finished.append(call)
+        self._finished_guard.trigger()
 
     # --- output
 
     def _on_finished(self) -> None:
         while self._finished:
-            verdict, then = self._finished.popleft()
-            self._health.record(verdict)
-            then(verdict)
+            self._finished.popleft()()
 
     def _publish(self, verdict: Verdict) -> None:
         assert self._monitor
