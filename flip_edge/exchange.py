@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -17,6 +18,9 @@ THOUGHT = "</think>"
 
 _GAP = "\n"  # between words; in none of them
 _FEWEST_COPIED = 3  # words of an instruction that can be recognised in a response
+_FEWEST_NEARLY = 5  # and of one that can be where it was changed
+_NEARLY = 0.75  # of its words
+_RUN = 6  # words of it one after the other are no coincidence
 _BULLET = re.compile(r"^\s*(?:[-*\N{BULLET}]|\d{1,3}[.)])\s+")
 
 
@@ -61,8 +65,7 @@ def copies(instruction: str, text: str) -> list[tuple[int, int]]:
     wanted = normalize(instruction).split()
     if len(wanted) < _FEWEST_COPIED:
         return []
-    chunks = [(normalize(match.group()), *match.span()) for match in re.finditer(r"\S+", text)]
-    words = [chunk for chunk in chunks if chunk[0]]
+    words = _placed_words(text)
     # Looked for as one string, as comparing word by word takes minutes where both repeat themselves.
     joined, sought = "".join(f"{_GAP}{word}" for word, *_ in words) + _GAP, f"{_GAP}{_GAP.join(wanted)}{_GAP}"
     begins = list(accumulate((len(word) + 1 for word, *_ in words), initial=0))
@@ -73,6 +76,71 @@ def copies(instruction: str, text: str) -> list[tuple[int, int]]:
         found.append((words[first][1], words[last][2]))
         at = joined.find(sought, begins[last + 1])
     return found
+
+
+def near_copies(instruction: str, text: str) -> list[tuple[int, int]]:
+    """Where a free text repeats an instruction, be it in part or with changes, as (start, end) places apart, in order.
+
+    Beside :func:`copies`: six words of it one after the other; and as many words as it has, three quarters of them its
+    own, in whatever order. A step of a plan may be all that and no copy, so this is for free texts alone.
+
+    >>> [text[a:b] for text in ["Asked for: three rivers of France, name. Seine."] for a, b in
+    ...  near_copies("Name three long rivers of France.", text)]
+    ['three rivers of France, name.']
+    """
+    spans = copies(instruction, text)
+    wanted = normalize(instruction).split()
+    if is_unspaced(instruction) or len(wanted) < _FEWEST_NEARLY:
+        return spans
+    words = _placed_words(text)
+    told = [word for word, _, _ in words]
+    runs = {tuple(wanted[place : place + _RUN]) for place in range(len(wanted) - _RUN + 1)}
+    starts = [place for place in range(len(told) - _RUN + 1) if tuple(told[place : place + _RUN]) in runs]
+    found = [(place, place + _RUN) for place in starts]
+    own = set(wanted)
+    for start, end in _alike(wanted, told):
+        inside = [place for place in range(start, end) if told[place] in own]
+        found.append((inside[0], inside[-1] + 1))
+    return _merged([*spans, *[(words[start][1], words[end - 1][2]) for start, end in found]])
+
+
+def _placed_words(text: str) -> list[tuple[str, int, int]]:
+    """The normalised words of a text, with where they start and end."""
+    chunks = [(normalize(match.group()), *match.span()) for match in re.finditer(r"\S+", text)]
+    return [chunk for chunk in chunks if chunk[0]]
+
+
+def _alike(wanted: Sequence[str], told: Sequence[str]) -> list[tuple[int, int]]:
+    """The stretches of as many words as are wanted that have most of them: the best, and others apart from those."""
+    size = len(wanted)
+    lacking, shared, hits = Counter(wanted), 0, []
+    for place, word in enumerate(told):
+        shared += lacking[word] > 0
+        lacking[word] -= 1
+        if place >= size:
+            left = told[place - size]
+            lacking[left] += 1
+            shared -= lacking[left] > 0
+        if shared >= _NEARLY * size:
+            hits.append((-shared, max(0, place - size + 1), place + 1))
+    taken = [False] * len(told)
+    found = []
+    for _, start, end in sorted(hits):
+        if not (taken[start] or taken[end - 1]):  # the taken ones are no shorter
+            taken[start:end] = [True] * (end - start)
+            found.append((start, end))
+    return found
+
+
+def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in order, those that touch as one."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
 
 
 def without_spans(text: str, spans: Sequence[tuple[int, int]]) -> str:

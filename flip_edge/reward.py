@@ -25,6 +25,7 @@ from flip_edge.exchange import (
     copies,
     exchange_of,
     messages_of,
+    near_copies,
     steps_of,
     without_spans,
 )
@@ -115,7 +116,8 @@ class FlipReward:
     - Short answers ("yes", "42") fit many instructions; the instruction cannot be told from them.
     - So it is wherever many instructions have one answer: the reward is about the likeliest of them.
     - An answer that repeats its instruction scores high whatever else it says, and a policy may learn that. ``copied``
-      flags verbatim copies, ``strip_copies`` takes them out before reading; paraphrases go unseen by both.
+      flags verbatim copies, ``strip_copies`` takes them out before reading, and partial and changed ones from free
+      texts; paraphrases go unseen by both.
     - Instruction and response in different languages: an instruction inferred in the response's language shares no word
       with the true one.
     - It does not see whether an answer is true.
@@ -134,7 +136,8 @@ class FlipReward:
         temperature: of the draws, above 0.
         seed: other seeds give other draws; see :meth:`flip_edge.engine.Engine.sample`.
         use_context: show the conversation, system prompt included, where the prompt has a place for it.
-        strip_copies: read the response without its verbatim copies of the instruction.
+        strip_copies: read the response without its verbatim copies of the instruction and, under a chat prompt, without
+            its near ones (:func:`flip_edge.exchange.near_copies`). For responses that may have been written to please.
         name: what TRL logs the reward as.
 
     Raises:
@@ -309,7 +312,10 @@ class FlipReward:
         for one in some:
             spans = copies(one.instruction, one.response)
             copied[one] = bool(spans)
-            text = without_spans(one.response, spans) if self._strip_copies else one.response
+            text = one.response
+            if self._strip_copies:
+                free = isinstance(self.prompt, ChatPrompt)  # a step of a plan may well be nearly its command
+                text = without_spans(text, near_copies(one.instruction, text) if free else spans)
             if problem := self._problem(one.instruction, text):
                 found[one] = problem
             else:

@@ -13,7 +13,7 @@ import pytest
 from flip_edge import Config
 from flip_edge.engine import Generation
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError, DeadlineError, InputError
-from flip_edge.exchange import Exchange, copies, exchange_of, steps_of
+from flip_edge.exchange import Exchange, copies, exchange_of, near_copies, steps_of, without_spans
 from flip_edge.prompts import Piece, Query
 from flip_edge.reward import FlipReward
 
@@ -369,6 +369,40 @@ def test_an_engine_that_was_given_is_left_open() -> None:
 )
 def test_verbatim_copies(instruction: str, text: str, copied: list[str]) -> None:
     assert [text[start:end] for start, end in copies(instruction, text)] == copied
+
+
+RIVERS = "Name three long rivers of France and the seas that they flow into"
+
+
+@pytest.mark.parametrize(
+    ("text", "copied"),
+    [
+        (f"{RIVERS}! The Seine.", [f"{RIVERS}!"]),
+        ("Asked to name three big rivers of France and the seas they flow into: Seine", [RIVERS]),  # changed
+        ("Into seas they flow, that France's rivers of long name and three. Seine", [RIVERS]),  # in another order
+        ("The three long rivers of France and the seas are these.", ["three long rivers of France and the seas"]),
+        ("Three rivers of France: the Seine, the Loire and the Rhone, which flow into the sea.", []),
+        ("", []),
+    ],
+)
+def test_near_copies_in_free_texts(text: str, copied: list[str]) -> None:
+    found = [text[start:end] for start, end in near_copies(RIVERS, text)]
+    assert len(found) == len(copied)
+    for one, other in zip(found, copied, strict=True):
+        assert len(set(one.lower().split()) & set(other.lower().split())) >= 0.6 * len(other.split())
+
+
+def test_near_copies_are_taken_out_of_a_text_of_any_length_and_any_number_of_times() -> None:
+    text = f"Seine. {RIVERS}. Loire. " * 3000 + "to to to " * 5000
+    left = without_spans(text, near_copies(RIVERS, text))
+    assert "rivers" not in left
+    assert left.count("Seine.") == 3000
+
+
+def test_a_step_that_is_nearly_the_command_is_no_copy() -> None:
+    engine = Guesser({"mug": [MUG]})
+    on_logs(engine, strip_copies=True).score(MUG, "bring the red mug to the sink")
+    assert "bring the red mug to the sink" in engine.shown
 
 
 def test_a_copy_is_flagged_and_taken_out_where_that_is_asked_for() -> None:
