@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reward_bench.__main__ import main
-from benchmarks.reward_bench.attacks import Attack, attacks
+from benchmarks.reward_bench.attacks import Attack, Form, attacks
 from benchmarks.reward_bench.methods import (
     Flip,
     Lengths,
@@ -30,6 +30,7 @@ from flip_edge.engine import Engine, Generation
 from flip_edge.errors import ContextOverflowError, InputError
 from flip_edge.prompts import Piece, Query
 
+FORMS: tuple[Form, ...] = ("half", "gaps", "backwards", "hyphens", "letters swapped", "filled")
 ROW = Row("r1", "Focus", "Name a river in France.", ["The Loire."], ["A cow.", "Blue paint, mostly.", "No."])
 
 
@@ -274,6 +275,18 @@ def test_there_are_a_dozen_attacks_and_those_in_front_come_first() -> None:
 
 def test_an_attack_is_put_around_the_answer_with_the_prompt_in_it() -> None:
     assert Attack("x", "{prompt}: ", " {prompt}!").on("An {prompt} answer.", "Why") == "Why: An {prompt} answer. Why!"
+
+
+def test_a_prompt_is_pasted_in_other_forms() -> None:
+    said = {form: Attack("x", after="{prompt}", form=form).on("", "Name six long rivers of France") for form in FORMS}
+    assert said == {
+        "half": "Name six long",
+        "gaps": "Name six long rivers France",
+        "backwards": "France of rivers long six Name",
+        "hyphens": "Name-six-long-rivers-of-France",
+        "letters swapped": "Nmae six lnog rviers of Farnce",
+        "filled": "Name really six really long really rivers really of really France really",
+    }
 
 
 class Gullible(Lengths):
