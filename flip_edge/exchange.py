@@ -21,6 +21,8 @@ _FEWEST_COPIED = 3  # words of an instruction that can be recognised in a respon
 _FEWEST_NEARLY = 5  # and of one that can be where it was changed
 _NEARLY = 0.75  # of its words
 _RUN = 6  # words of it one after the other are no coincidence
+_CHUNK = re.compile(r"\S+")
+_WORD = re.compile(r"[^\W_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W_]+)*")  # as _CHUNK, but hyphens part words, too
 _BULLET = re.compile(r"^\s*(?:[-*\N{BULLET}]|\d{1,3}[.)])\s+")
 
 
@@ -82,17 +84,18 @@ def near_copies(instruction: str, text: str) -> list[tuple[int, int]]:
     """Where a free text repeats an instruction, be it in part or with changes, as (start, end) places apart, in order.
 
     Beside :func:`copies`: six words of it one after the other; and as many words as it has, three quarters of them its
-    own, in whatever order. A step of a plan may be all that and no copy, so this is for free texts alone.
+    own, in whatever order, and whatever parts them. A step of a plan may be all that and no copy, so this is for free
+    texts alone.
 
     >>> [text[a:b] for text in ["Asked for: three rivers of France, name. Seine."] for a, b in
     ...  near_copies("Name three long rivers of France.", text)]
-    ['three rivers of France, name.']
+    ['three rivers of France, name']
     """
     spans = copies(instruction, text)
-    wanted = normalize(instruction).split()
+    wanted = [word for word, _, _ in _placed_words(instruction, _WORD)]
     if is_unspaced(instruction) or len(wanted) < _FEWEST_NEARLY:
         return spans
-    words = _placed_words(text)
+    words = _placed_words(text, _WORD)
     told = [word for word, _, _ in words]
     runs = {tuple(wanted[place : place + _RUN]) for place in range(len(wanted) - _RUN + 1)}
     starts = [place for place in range(len(told) - _RUN + 1) if tuple(told[place : place + _RUN]) in runs]
@@ -104,9 +107,9 @@ def near_copies(instruction: str, text: str) -> list[tuple[int, int]]:
     return _merged([*spans, *[(words[start][1], words[end - 1][2]) for start, end in found]])
 
 
-def _placed_words(text: str) -> list[tuple[str, int, int]]:
+def _placed_words(text: str, word: re.Pattern[str] = _CHUNK) -> list[tuple[str, int, int]]:
     """The normalised words of a text, with where they start and end."""
-    chunks = [(normalize(match.group()), *match.span()) for match in re.finditer(r"\S+", text)]
+    chunks = [(normalize(match.group()), *match.span()) for match in word.finditer(text)]
     return [chunk for chunk in chunks if chunk[0]]
 
 

@@ -380,6 +380,7 @@ RIVERS = "Name three long rivers of France and the seas that they flow into"
         (f"{RIVERS}! The Seine.", [f"{RIVERS}!"]),
         ("Asked to name three big rivers of France and the seas they flow into: Seine", [RIVERS]),  # changed
         ("Into seas they flow, that France's rivers of long name and three. Seine", [RIVERS]),  # in another order
+        (RIVERS.replace(" ", "-") + ": Seine", [RIVERS.replace(" ", "-")]),
         ("The three long rivers of France and the seas are these.", ["three long rivers of France and the seas"]),
         ("Three rivers of France: the Seine, the Loire and the Rhone, which flow into the sea.", []),
         ("", []),
