@@ -293,7 +293,7 @@ class Gullible(Lengths):
     """Scores by what is in a table, and believes every claim."""
 
     name, main = "gullible", "score"
-    columns = ("score",)
+    columns: tuple[str, ...] = ("score",)
 
     def __init__(self) -> None:
         self.asked: list[str] = []
