@@ -21,6 +21,7 @@ _FEWEST_COPIED = 3  # words of an instruction that can be recognised in a respon
 _FEWEST_NEARLY = 5  # and of one that can be where it was changed
 _NEARLY = 0.75  # of its words
 _RUN = 6  # words of it one after the other are no coincidence
+_ALONE = r"(?:^|(?<=[\"'.!?:\u201c]))[ \t#*]*{}[*]*(?=[\"'.!?:\u201d]|$)"
 _CHUNK = re.compile(r"\S+")
 _WORD = re.compile(r"[^\W_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W_]+)*")  # as _CHUNK, but hyphens part words, too
 _BULLET = re.compile(r"^\s*(?:[-*\N{BULLET}]|\d{1,3}[.)])\s+")
@@ -84,8 +85,8 @@ def near_copies(instruction: str, text: str) -> list[tuple[int, int]]:
     """Where a free text repeats an instruction, be it in part or with changes, as (start, end) places apart, in order.
 
     Beside :func:`copies`: six words of it one after the other; and as many words as it has, three quarters of them its
-    own, in whatever order, and whatever parts them. A step of a plan may be all that and no copy, so this is for free
-    texts alone.
+    own, in whatever order, and whatever parts them. One of one or two words, where it is all of a line, a sentence or a
+    quotation. A step of a plan may be all that and no copy, so this is for free texts alone.
 
     >>> [text[a:b] for text in ["Asked for: three rivers of France, name. Seine."] for a, b in
     ...  near_copies("Name three long rivers of France.", text)]
@@ -93,7 +94,12 @@ def near_copies(instruction: str, text: str) -> list[tuple[int, int]]:
     """
     spans = copies(instruction, text)
     wanted = [word for word, _, _ in _placed_words(instruction, _WORD)]
-    if is_unspaced(instruction) or len(wanted) < _FEWEST_NEARLY:
+    if is_unspaced(instruction) or not wanted:
+        return spans
+    if len(wanted) < _FEWEST_COPIED:
+        short = r"\W+".join(map(re.escape, wanted))
+        return [match.span() for match in re.finditer(_ALONE.replace("{}", short), text, re.IGNORECASE | re.MULTILINE)]
+    if len(wanted) < _FEWEST_NEARLY:
         return spans
     words = _placed_words(text, _WORD)
     told = [word for word, _, _ in words]

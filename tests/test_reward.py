@@ -393,6 +393,14 @@ def test_near_copies_in_free_texts(text: str, copied: list[str]) -> None:
         assert len(set(one.lower().split()) & set(other.lower().split())) >= 0.6 * len(other.split())
 
 
+def test_an_instruction_of_a_word_or_two_is_a_copy_where_it_stands_alone() -> None:
+    text = 'Nanowire disorder\n\nThe nanowire disorder is weak. Nanowire disorder! You asked: "nanowire disorder"'
+    assert without_spans(text, near_copies("nanowire disorder", text)) == (
+        '\n\nThe nanowire disorder is weak.! You asked: ""'
+    )
+    assert near_copies("?", text) == []
+
+
 def test_near_copies_are_taken_out_of_a_text_of_any_length_and_any_number_of_times() -> None:
     text = f"Seine. {RIVERS}. Loire. " * 3000 + "to to to " * 5000
     left = without_spans(text, near_copies(RIVERS, text))
