@@ -147,8 +147,9 @@ def test_flip_is_compared_with_judges_on_the_rows_of_both() -> None:
 
 def test_rows_fall_into_bins_by_the_mean_length_of_their_answers() -> None:
     assert [bin_of(lengths, (1000, 2000)) for lengths in ([999], [500, 1500], [2000], [100, 9000])] == [0, 1, 2, 2]
-    told = report([record([9, 1, 1, 1], lengths=[2500] * 4)])
-    assert "| m | pointwise: written |  |  | 100.0 [100, 100], n 1 |  |" in told
+    told = report([record([9, 1, 1, 1], lengths=[2500] * 4), record([1, 9, 1, 1], id="r2", subset="Math")])
+    assert "| m | pointwise: written | Focus |  |  | 100.0 [100, 100], n 1 |  |" in told
+    assert "| m | pointwise: written | others | 0.0 [0, 0], n 1 |  |  |  |" in told
 
 
 # --- verdicts

@@ -150,16 +150,19 @@ def difference_table(columns: Mapping[Column, Rows]) -> str:
 
 
 def length_table(columns: Mapping[Column, Rows], edges: Sequence[int] = LENGTH_EDGES) -> str:
-    """Accuracy by the mean length of a row's answers."""
+    """Accuracy by the mean length of a row's answers; Focus, which has the longest, apart."""
     names = [f"under {edges[0]}", *[f"{a} to {b - 1}" for a, b in pairwise(edges)]]
     names.append(f"{edges[-1]} and more")
-    lines = [_line(["model", "method", *names]), _line(["---"] * (len(names) + 2))]
+    lines = [_line(["model", "method", "subsets", *names]), _line(["---"] * (len(names) + 3))]
     for column, rows in _ordered(columns):
-        cells = []
-        for place in range(len(names)):
-            inside = {i: group for i, group in rows.items() if bin_of(group[0].lengths, edges) == place}
-            cells.append(_cell(_credits(inside, column.name)))
-        lines.append(_line([column.model or "none", str(column), *cells]))
+        for title, in_focus in (("Focus", True), ("others", False)):
+            some = {i: group for i, group in rows.items() if (group[0].subset == SUBSETS[0]) == in_focus}
+            bins = [
+                {i: g for i, g in some.items() if bin_of(g[0].lengths, edges) == place} for place in range(len(names))
+            ]
+            if some:
+                cells = [_cell(_credits(inside, column.name)) for inside in bins]
+                lines.append(_line([column.model or "none", str(column), title, *cells]))
     return "\n".join(lines)
 
 
