@@ -142,8 +142,10 @@ def train(options: Options, folder: Path, *, every: int = 10) -> list[dict[str, 
     load_adapter(model, options.policy)
     base = model.get_base_model()
     base.is_quantized = False  # its weights were taken out of the GGUF; the trainer would refuse them
-    if options.dtype == "bfloat16":  # generate() calls the base model's forward, not the adapter's
-        base.forward = torch.autocast("cpu", torch.bfloat16)(base.forward)
+    for module in base.modules():  # hooks, as autocast does not reach all that the trainer calls
+        if isinstance(module, torch.nn.Linear) and module.weight.dtype is torch.bfloat16:
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].bfloat16(),))
+            module.register_forward_hook(lambda *given: given[-1].float())
     tokenizer = AutoTokenizer.from_pretrained(file.path.parent, gguf_file=file.path.name)
     tokenizer.chat_template, tokenizer.padding_side = CHAT_TEMPLATE, "left"
     before = adapter_state(model)
@@ -172,7 +174,8 @@ def _config(options: Options, folder: Path) -> GRPOConfig:
     return GRPOConfig(
         output_dir=str(folder / "trl"),
         max_steps=options.steps,
-        per_device_train_batch_size=options.prompts * options.generations,
+        per_device_train_batch_size=options.generations,
+        gradient_accumulation_steps=options.prompts,  # memory: one prompt's plans at a time
         num_generations=options.generations,
         max_completion_length=LONGEST,
         temperature=options.temperature,
@@ -196,7 +199,7 @@ def _reward(name: str) -> tuple[Callable[..., list[float | None]], Callable[[], 
     """A reward function and what frees its model."""
     config = Config(n_threads=1)  # the other processors are the trainer's
     if name == "flip":
-        reward = FlipReward(config, prompt="auto", method="likelihood")
+        reward = FlipReward(config, prompt="auto", method="likelihood", strip_copies=True)
         return reward, reward.close
     check = SelfCheck(config_for("pointwise", config))
     return PointwiseReward(PointwiseJudge(check.engine, check.model_id)), check.close
