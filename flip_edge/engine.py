@@ -476,12 +476,23 @@ class Engine:
             stop: as in :meth:`generate`.
         """
         points = [(draw + offset) / count for draw in range(count)]
+        return self.draw(points, max_tokens, temperature=temperature, stop=stop)
+
+    def draw(
+        self, points: Sequence[float], max_tokens: int, *, temperature: float = 1.0, stop: str | None = "\n"
+    ) -> list[Generation]:
+        """Continue the log once for each point, decoded together; for independent draws, give random points.
+
+        Args:
+            points: in [0, 1): which share of all that the model may write comes before the draw.
+            max_tokens, temperature, stop: as in :meth:`sample`.
+        """
         room = (self.n_ctx - sum(self._own)) // max_tokens
         self._require(max_tokens)
         at_once = min(room, _PARALLEL)
         drawn: list[Generation] = []
-        for start in range(0, count, at_once):
-            drawn += self._draw(points[start : start + at_once], max_tokens, temperature, stop)
+        for start in range(0, len(points), at_once):
+            drawn += self._draw(list(points[start : start + at_once]), max_tokens, temperature, stop)
         return drawn
 
     def _draw(self, points: list[float], max_tokens: int, temperature: float, stop: str | None) -> list[Generation]:

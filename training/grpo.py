@@ -1,8 +1,8 @@
 """Train a plan-writing policy by a reward: ``python -m training.grpo ALFRED_TRAIN.jsonl --policy RUN -o DIR``.
 
 GRPO of TRL goes on from a policy of :mod:`training.policy`. The reward is :class:`flip_edge.FlipReward` as it is, under
-llama.cpp, or a judge's rating by the same model. Writes ``log.jsonl`` and, as ``step-N``, the adapters of the beginning,
-the way and the end; ``benchmarks.grpo`` measures them on held-out commands.
+llama.cpp, or a judge's rating by the same model. Writes ``log.jsonl`` and, as ``step-N``, the adapters of the
+beginning, the way and the end; ``benchmarks.grpo`` measures them on held-out commands.
 """
 
 from __future__ import annotations

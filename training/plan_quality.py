@@ -1,7 +1,8 @@
 """How good a plan is, by ALFRED's symbolic plan and by no model: right objects, right places, right order.
 
-Plans have one sentence for each kind of act, so that writing and reading them are inverse: what a policy wrote is an act
-or it is not one. Ways and the knives that things are cut with count neither way: where a thing lies is not in a command.
+Plans have one sentence for each kind of act, so that writing and reading them are inverse: what a policy wrote is an
+act or it is not one. Ways and the knives that things are cut with count neither way: where a thing lies is not in a
+command.
 """
 
 from __future__ import annotations

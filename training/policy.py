@@ -1,7 +1,7 @@
 """A small policy that writes plans for commands: ``python -m training.policy ALFRED_TRAIN.jsonl -o DIR``.
 
-The embedded default model with LoRA, taught on few rows: weak but sensible, so that there is something to choose from and
-to improve. Writes an adapter as ``training.train`` does; ``training.export`` makes it one for llama.cpp.
+The embedded default model with LoRA, taught on few rows: weak but sensible, so that there is something to choose from
+and to improve. Writes an adapter as ``training.train`` does; ``training.export`` makes it one for llama.cpp.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from flip_edge.engine import Engine, Generation
+from flip_edge.engine import Engine
 from flip_edge.errors import FlipEdgeError, InputError
 from flip_edge.models import resolve, verify
 from flip_edge.prompts import Piece
@@ -168,11 +167,8 @@ class Writer:
         """Plans, independent draws that are the same each time."""
         self._engine.read(self._pieces(command))
         random = seeded("plans", seed, command)
-        # Engine.sample spreads the draws of one call evenly; a best of N is about independent ones.
-        drawn: list[Generation] = []
-        for _ in range(count):
-            drawn += self._engine.sample(1, LONGEST, temperature=temperature, offset=random.random(), stop=None)
-        return [one.text for one in drawn]
+        points = [random.random() for _ in range(count)]
+        return [one.text for one in self._engine.draw(points, LONGEST, temperature=temperature, stop=None)]
 
     def likeliest(self, command: str) -> str:
         """The plan that greedy decoding gives."""
