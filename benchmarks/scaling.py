@@ -282,7 +282,7 @@ def table(some: Sequence[Curve]) -> str:
         "|---|" + "---|" * len(SIZES),
     ]
     for curve in some:
-        cells = [_told(estimate(curve.values[:, place])) for place in range(len(SIZES))]
+        cells = [told(estimate(curve.values[:, place])) for place in range(len(SIZES))]
         lines.append(f"| {curve.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -293,14 +293,15 @@ def differences(some: Sequence[Curve], ours: str) -> str:
     if ours not in by_name:
         return ""
     lines = [f"| {ours}, N = {SIZES[-1]}, less | difference |", "|---|---|"]
-    lines.append(f"| the first draw | {_told(estimate(by_name[ours][:, -1] - by_name[ours][:, 0]), sign=True)} |")
+    lines.append(f"| the first draw | {told(estimate(by_name[ours][:, -1] - by_name[ours][:, 0]), sign=True)} |")
     for name, values in by_name.items():
         if name != ours:
-            lines.append(f"| {name} | {_told(estimate(by_name[ours][:, -1] - values[:, -1]), sign=True)} |")
+            lines.append(f"| {name} | {told(estimate(by_name[ours][:, -1] - values[:, -1]), sign=True)} |")
     return "\n".join(lines)
 
 
-def _told(figure: Estimate, *, sign: bool = False) -> str:
+def told(figure: Estimate, *, sign: bool = False) -> str:
+    """A figure with its interval."""
     form = "+.3f" if sign else ".3f"
     return f"{figure.value:{form}} [{figure.low:{form}}, {figure.high:{form}}]"
 

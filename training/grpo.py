@@ -151,7 +151,7 @@ def train(options: Options, folder: Path, *, every: int = 10) -> list[dict[str, 
     before = adapter_state(model)
     keeper = _Keeper(model, folder, taught["model"], taught, every)
     keeper.keep(0)
-    reward, close = _reward(options.reward)
+    reward, close = open_reward(options.reward, Config(n_threads=1))  # the other processors are the trainer's
     try:
         trainer = GRPOTrainer(
             model,
@@ -195,9 +195,8 @@ def _config(options: Options, folder: Path) -> GRPOConfig:
     )
 
 
-def _reward(name: str) -> tuple[Callable[..., list[float | None]], Callable[[], None]]:
-    """A reward function and what frees its model."""
-    config = Config(n_threads=1)  # the other processors are the trainer's
+def open_reward(name: str, config: Config) -> tuple[Callable[..., list[float | None]], Callable[[], None]]:
+    """One of :data:`REWARDS` in the calling convention of TRL, and what frees its model."""
     if name == "flip":
         reward = FlipReward(config, prompt="auto", method="likelihood", strip_copies=True)
         return reward, reward.close
