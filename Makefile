@@ -3,6 +3,7 @@
 # make prepare   once, a few minutes: the default model in the form that is fastest on this processor
 # make lint   ruff and mypy
 # make train-smoke   the whole of training on a few rows, to an adapter that loads and checks a run
+# make grpo-smoke   a policy trained by FLIP's reward for two steps, and what came of it
 # Another interpreter: make PYTHON=/path/to/python3 test
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 unexport LD_LIBRARY_PATH
 unexport PYTHONPATH
 
-.PHONY: demo test lint format setup model prepare clean train-smoke
+.PHONY: demo test lint format setup model prepare clean train-smoke grpo-smoke
 .DELETE_ON_ERROR:
 
 demo: $(stamps)/demo model
@@ -39,6 +40,16 @@ train-smoke: $(stamps)/train model
 	$(train) --steps 3 -o $(smoke)/contrast --objective contrast --start $(smoke)/likelihood
 	$(bin)/python -m training.export $(smoke)/contrast -o $(smoke)/adapter.gguf
 	$(bin)/python -m training.measure $(smoke)/rows.jsonl --adapter $(smoke)/adapter.gguf --limit 1
+
+# A policy from four rows, so it writes nonsense; it shows that TRL, the reward and llama.cpp fit together.
+grpo := build/grpo-smoke
+plans := tests/training/data/plans.jsonl
+grpo-smoke: $(stamps)/train model
+	rm -rf $(grpo)
+	mkdir -p $(grpo)
+	$(bin)/python -m training.policy $(plans) -o $(grpo)/policy
+	$(bin)/python -m training.grpo $(plans) --policy $(grpo)/policy --steps 2 --prompts 1 --generations 4 -o $(grpo)/run
+	$(bin)/python -m benchmarks.grpo $(plans) --run flip=$(grpo)/run --limit 1 --draws 2 -o $(grpo)/measured
 
 lint: $(stamps)/demo $(stamps)/lint
 	$(bin)/ruff format --check .
