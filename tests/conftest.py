@@ -170,7 +170,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Pa
             inner = found.types[-1] if len(found.types) > 1 else None
             writer.add_key_value(key, found.contents(), found.types[0], inner)
     writer.add_block_count(LAYERS)
-    writer.add_context_length(1024)
+    writer.add_context_length(2048)
     writer.add_embedding_length(WIDTH)
     writer.add_feed_forward_length(HIDDEN)
     writer.add_head_count(HEADS)
