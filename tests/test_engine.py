@@ -288,6 +288,14 @@ def test_draws_are_the_same_each_time_and_others_at_another_offset(real: Engine)
     assert len({draw.text for draw in draws}) > 1
 
 
+def test_a_draw_is_its_points_alone(real: Engine) -> None:
+    real.read(MUG)
+    even = real.sample(4, 6)
+    assert real.draw([0.125, 0.375, 0.625, 0.875], 6) == even
+    assert real.draw([0.875, 0.125], 6) == [even[3], even[0]]
+    assert real.draw([], 6) == []
+
+
 def test_cold_draws_are_the_greedy_text(real: Engine) -> None:
     real.read(MUG)
     greedy = real.generate(12)

@@ -73,7 +73,7 @@ def test_draws_are_the_same_each_time_and_independent(policy: Path, tiny_model: 
     with Writer(tmp_path / "policy.gguf", model=str(tiny_model), n_threads=1) as writer:
         drawn = writer.draw("put the mug in the sink", 4)
         assert writer.draw("put the mug in the sink", 4) == drawn
-        assert writer.draw("put the mug in the sink", 2) == drawn[:2]
+        assert len(set(drawn)) == 4
         assert writer.draw("put the mug in the sink", 4, seed=1) != drawn
         assert (
             writer.draw("put the mug in the sink", 2, temperature=1e-3)
