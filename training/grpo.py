@@ -53,7 +53,7 @@ class Options:
         learning_rate: after a warm-up it stays.
         temperature: of the draws.
         beta: weight of the distance to the policy that it began as, against an advantage of one standard deviation. At
-            0, both rewards were hacked within ten steps.
+            0, both rewards were hacked within fifteen steps.
         dtype: of the frozen weights.
         seed: for every choice.
     """
