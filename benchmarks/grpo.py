@@ -172,7 +172,8 @@ def report(kept: Kept, rewarded: Kept) -> str:
     """All tables."""
     if not kept.records:
         return "no plans yet"
-    parts = [f"{len({row['id'] for row in kept.records.values()})} commands"]
+    common = len(next(iter(points(kept, rewarded, "quality").values())))
+    parts = [f"{common} commands that every adapter wrote plans for"]
     for title, likeliest in (("Drawn plans", False), ("The likeliest plan", True)):
         parts += [
             f"## {title}",

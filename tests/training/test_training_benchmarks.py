@@ -186,7 +186,7 @@ def test_a_run_is_compared_with_its_beginning_and_with_the_other(tmp_path: Path)
     told = changes(kept, rewarded, likeliest=False)
     assert "| flip less start | +0.250 [+0.250, +0.250] |  | +0.250" in told
     assert "| pointwise less flip | -0.500" in told
-    assert "3 commands" in report_grpo(kept, rewarded)
+    assert "2 commands that every adapter" in report_grpo(kept, rewarded)
     plot_grpo(kept, rewarded, tmp_path / "grpo.svg")
     assert b"</svg>" in (tmp_path / "grpo.svg").read_bytes()
 
