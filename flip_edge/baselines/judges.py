@@ -158,31 +158,48 @@ def _rating(answer: str | None) -> float | None:
 
 
 class ChoiceJudge(_ChatJudge):
-    """Chooses among runs: pairwise between two in both orders, listwise among several in every rotation.
+    """Chooses among runs: pairwise between two in both orders, listwise among several in the rotations of their list.
 
     A run's preference is the mean over the orders of its letter's probability or, as published, of whether the letter
     that the model wrote was its letter.
+
+    Args:
+        engine, model_id: the model.
+        at_once: runs in a list; 2: pairwise.
+        constrained: read the letters' probabilities instead of letting the model write.
+        rotations: of a longer list no more than these, evenly apart; 0: all.
     """
 
-    def __init__(self, engine: InferenceEngine, model_id: str, *, at_once: int = 2, constrained: bool = True) -> None:
+    def __init__(
+        self,
+        engine: InferenceEngine,
+        model_id: str,
+        *,
+        at_once: int = 2,
+        constrained: bool = True,
+        rotations: int = 0,
+    ) -> None:
         kind = "pairwise" if at_once == 2 else "listwise"
         name = f"judge: {kind} ({'letter probability' if constrained else 'as published, greedy'})"
         prompt = judge_prompts().pairwise if at_once == 2 else judge_prompts().listwise
         super().__init__(engine, model_id, name, prompt, constrained=constrained)
         self.columns: tuple[Column, ...] = (Column(name),)
         self.at_once = at_once
+        self._rotations = rotations
 
     def rank(self, command: str, runs: Sequence[Episode]) -> Sequence[float] | None:
         """How much each run is preferred, in [0, 1], summing to 1."""
         count = len(runs)
-        # Every run stands once in every place: a judge that prefers a letter would else prefer the runs that had it.
+        # In all rotations every run stands once in every place: judges that prefer a letter would else prefer its run.
         preferred = np.zeros(count)
+        turns = min(count, self._rotations or count)
+        shifts = [turn * count // turns for turn in range(turns)]
         try:
-            for shift in range(count):
+            for shift in shifts:
                 order = np.roll(np.arange(count), shift)
                 if (weights := self._choose(command, [runs[int(index)] for index in order])) is None:
                     return None
-                preferred[order] += weights / count
+                preferred[order] += weights / turns
         except CheckError as error:
             self._failed(error)
             return None
