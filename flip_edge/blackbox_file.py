@@ -110,6 +110,7 @@ class File:
         if self._connection and not self._is_in_place():
             self.drop()
         connection = self._connection or self.open()
+        last_command = self.last_command
         try:
             self._bound_log(connection)
             connection.execute("BEGIN IMMEDIATE")
@@ -118,6 +119,7 @@ class File:
             connection.execute("COMMIT")
         except BaseException as error:
             self._damaged = is_damage(error)
+            self.last_command = last_command
             self.drop()  # rolls back, and begins afresh with the next
             raise
         self.written = clock.monotonic()

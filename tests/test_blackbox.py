@@ -207,6 +207,31 @@ def test_descriptions_without_a_command_are_a_run_until_a_command_comes(box: Bla
     assert interrupted(tmp_path) == [("", "", ("waved", "bowed")), ("#1", COMMAND, STEPS), ("", "", ("jumped",))]
 
 
+def test_a_command_that_could_not_be_stored_ends_no_run(tmp_path: Path) -> None:
+    file = blackbox_file.File(tmp_path, 10)
+    waved, command, bowed = (
+        blackbox_transaction.Step("", "waved", 1.0),
+        blackbox_transaction.Command("#1", COMMAND, 2.0),
+        blackbox_transaction.Step("", "bowed", 3.0),
+    )
+
+    def store(event: blackbox_transaction.Event, *, fails: bool = False) -> Callable[[sqlite3.Connection], int]:
+        def write(connection: sqlite3.Connection) -> int:
+            refused = blackbox_transaction.Transaction(file, connection).write([event], {})
+            if fails:
+                raise sqlite3.OperationalError("disk I/O error")
+            return refused
+
+        return write
+
+    file.write(store(waved))
+    with pytest.raises(sqlite3.OperationalError):
+        file.write(store(command, fails=True))
+    file.write(store(bowed))
+    file.close()
+    assert interrupted(tmp_path) == [("", "", ("waved", "bowed"))]
+
+
 # --- what is moved
 
 
