@@ -24,6 +24,7 @@ goes, unless it has a verdict already.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time as clock
@@ -31,10 +32,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from flip_edge.blackbox_file import FILE, LOCK, MAX_BYTES, MAX_LOG_BYTES, File, Interrupted
 from flip_edge.blackbox_reading import DamagedError, read_runs
-from flip_edge.blackbox_transaction import MAX_RUN_CHARACTERS, Command, Event, Moved, Step, Told, Transaction
+from flip_edge.blackbox_transaction import (
+    MAX_RUN_CHARACTERS,
+    Alerted,
+    Command,
+    Event,
+    Moved,
+    Step,
+    Told,
+    Transaction,
+)
 from flip_edge.errors import ConfigError
+from flip_edge.monitor import Alert
 from flip_edge.verdict import Verdict
 
 __all__ = [
@@ -112,6 +125,14 @@ class BlackBox:
         return self._file.interrupted
 
     @property
+    def alert(self) -> Alert | None:
+        """The alert as an earlier owner left it; None where there was none, or none that this version understands."""
+        try:
+            return msgspec.convert(json.loads(self._file.alert), Alert) if self._file.alert else None
+        except (ValueError, msgspec.ValidationError):
+            return None
+
+    @property
     def set_aside(self) -> Path | None:
         """Where the damaged file is that was found, if one was."""
         return self._file.set_aside
@@ -137,6 +158,10 @@ class BlackBox:
         An interim verdict leaves its run open.
         """
         self._put(Told(verdict, time, alert), len(verdict.command) + sum(map(len, verdict.steps)))
+
+    def alerted(self, alert: Alert) -> None:
+        """The alert was raised or cleared."""
+        self._put(Alerted(alert), len(alert.verdict.command) + sum(map(len, alert.verdict.steps)))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all that was handed in, and not lost, is in the file. False when it cannot be, or not in time."""

@@ -54,6 +54,7 @@ CREATE INDEX runs_by_age ON runs (pending, key);
 CREATE TABLE steps (key INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, text TEXT NOT NULL);
 CREATE INDEX steps_by_run ON steps (run);
 """
+_LATER = "CREATE TABLE IF NOT EXISTS alert (key INTEGER PRIMARY KEY, alert TEXT NOT NULL)"  # files of 0.1 lack it
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class File:
         self.folder = folder
         self.path = folder / FILE
         self.interrupted: tuple[Interrupted, ...] = ()
+        self.alert = ""  # the latest that an earlier owner wrote down, as JSON
         self.set_aside: Path | None = None
         self.written = -math.inf
         self.owner = 0
@@ -193,6 +195,7 @@ class File:
             marks = f"PRAGMA application_id = {_APPLICATION}; PRAGMA user_version = {_VERSION};"
             connection.executescript(f"BEGIN; {_SCHEMA} {marks} COMMIT;")
             self.last_command = 0
+        connection.execute(_LATER)
 
     def _look(self, connection: sqlite3.Connection) -> None:
         """Learn what earlier owners left."""
@@ -202,6 +205,8 @@ class File:
                 "SELECT key, run, command, lost, began FROM runs WHERE pending ORDER BY key"
             ).fetchall()
         )
+        if found := connection.execute("SELECT alert FROM alert").fetchone():
+            self.alert = text_of(found[0])
         self.owner = 1 + int(connection.execute("SELECT coalesce(max(owner), 0) FROM runs").fetchone()[0])
 
     def _put_aside(self) -> None:

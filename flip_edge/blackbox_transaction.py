@@ -9,7 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from flip_edge.blackbox_file import File, is_damage, steps_of, stored, text_of
+from flip_edge.monitor import Alert
 from flip_edge.verdict import Verdict
 
 MAX_RUN_CHARACTERS = 4_000_000  # a backstop: a monitor's runs are far shorter
@@ -54,7 +57,14 @@ class Told:
     alert: str
 
 
-Event = Command | Step | Moved | Told
+@dataclass(frozen=True)
+class Alerted:
+    """The alert changed."""
+
+    alert: Alert
+
+
+Event = Command | Step | Moved | Told | Alerted
 
 
 @dataclass
@@ -98,6 +108,9 @@ class Transaction:
             self._command(event)
         elif isinstance(event, Moved):
             self._moved(event)
+        elif isinstance(event, Alerted):
+            told = stored(json.dumps(msgspec.to_builtins(event.alert), ensure_ascii=False))
+            self._connection.execute("INSERT OR REPLACE INTO alert (key, alert) VALUES (1, ?)", (told,))
         else:
             self._put_back()
             self._told(event)

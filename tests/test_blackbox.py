@@ -458,6 +458,41 @@ def test_an_interim_verdict_leaves_its_run_open(tmp_path: Path) -> None:
     assert (row["verdict"], row["interim"]) == ("MISMATCH", True)
 
 
+@pytest.mark.parametrize("outcome", [Outcome.MISMATCH, Outcome.MATCH], ids=["raised", "cleared"])
+def test_the_latest_change_of_the_alert_is_there_for_the_next_owner(tmp_path: Path, outcome: Outcome) -> None:
+    box = BlackBox(tmp_path)
+    assert box.alert is None
+    monitor = Monitor(idle_timeout_s=30.0, max_steps=200)
+    for id, found in (("#1", Outcome.MISMATCH), ("#2", outcome)):
+        alert = monitor.conclude(judged("go to \udcff", id=id, outcome=found))
+        assert alert
+        box.alerted(alert)
+    stopped(box)
+    for _ in range(2):  # it stays until there is another
+        box = BlackBox(tmp_path)
+        assert box.alert == monitor.alert
+        stopped(box)
+
+
+@pytest.mark.parametrize(
+    "change", ["DROP TABLE alert", "UPDATE alert SET alert = '{}'", "UPDATE alert SET alert = 'x'"]
+)
+def test_a_file_without_an_alert_that_can_be_read_has_none(tmp_path: Path, change: str) -> None:
+    box = BlackBox(tmp_path)
+    alert = Monitor(idle_timeout_s=30.0, max_steps=200).conclude(judged(outcome=Outcome.MISMATCH))
+    assert alert
+    box.alerted(alert)
+    hear(box)
+    stopped(box)
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        connection.execute(change)
+    box = BlackBox(tmp_path)
+    assert (box.alert, box.error, box.set_aside) == (None, "", None)
+    box.alerted(alert)
+    stopped(box)
+    assert interrupted(tmp_path) == [("#1", COMMAND, STEPS)]
+
+
 def test_a_process_that_is_killed_leaves_its_run(tmp_path: Path) -> None:
     process = child(
         tmp_path,

@@ -79,6 +79,29 @@ def test_the_black_box_keeps_what_raised_and_cleared_the_alert(
     assert (kept["wrong"], kept["right"]) == ("raised", "cleared")
 
 
+def test_an_alert_outlives_a_kill(start_node: StartNode, connect: Connect, tmp_path: Path) -> None:
+    node = start_node(idle_timeout_s=3600.0, black_box=str(tmp_path))
+    robot = connect(node)
+    robot.connect()
+    robot.run(MUG, DOCK, id="wrong")
+    robot.until(lambda: robot.alerts, "the alert")
+    time.sleep(0.5)  # the writer of the black box is a thread of its own
+    node.send(signal.SIGKILL)
+    node.wait()
+
+    again = start_node(idle_timeout_s=3600.0, black_box=str(tmp_path), namespace=node.namespace)
+    operator = connect(again)
+    operator.connect()
+    late: list[MismatchAlert] = []
+    operator.listen_to_alerts(late)
+    operator.until(lambda: late, "the latched alert")
+    assert (late[0].state, late[0].alert_id, late[0].verdict.command_id) == (MismatchAlert.RAISED, 1, "wrong")
+    assert "alert 1 is still raised" in again.log
+    operator.run(MUG, *MUG_STEPS, id="right")
+    operator.until(lambda: len(late) == 2, "the alert to clear")
+    assert (late[1].state, late[1].alert_id) == (MismatchAlert.CLEARED, 1)
+
+
 def test_a_damaged_black_box_is_set_aside_and_the_robot_is_watched_on(
     start_node: StartNode, connect: Connect, tmp_path: Path
 ) -> None:

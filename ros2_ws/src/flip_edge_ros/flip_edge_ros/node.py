@@ -60,7 +60,9 @@ class SelfCheckNode(LifecycleNode):
         self._worker: Worker | None = None
         self._monitor: Monitor | None = None
         self._black_box: BlackBox | None = None
-        self._alert: Alert | None = None  # outlives a cleanup: who heard that it was raised must hear that it is over
+        self._alert: Alert | None = (
+            None  # outlives a cleanup and, in a black box, a kill: it must be heard that it is over
+        )
         self._hearing = Hearing()
         self._told = True  # of the runs that an earlier process left without a verdict
         self._health = Health()
@@ -112,6 +114,8 @@ class SelfCheckNode(LifecycleNode):
         self._black_box = BlackBox(Path(config.black_box), runs=config.black_box_runs) if config.black_box else None
         if self._black_box and (aside := self._black_box.set_aside):
             self.get_logger().warning(f"the black box was damaged; it is kept as {aside}")
+        if self._black_box and not self._alert:
+            self._alert = self._black_box.alert
         self._monitor = Monitor.of(
             config, journal=self._black_box, witness=sources.finish if sources else tuple, alert=self._alert
         )
@@ -119,6 +123,8 @@ class SelfCheckNode(LifecycleNode):
         self._open(sources)
         if self._alert:
             self._alerts.publish(to_alert_message(self._alert, self._stamp()))
+            if self._alert.raised:
+                self.get_logger().warning(f"alert {self._alert.id} is still raised: {self._alert.verdict.reason}")
         self._health = Health(state="inactive")
         self.get_logger().info(f"configured: model {self._check.model_id}, rule {self._check.rule}")
 
@@ -354,6 +360,8 @@ class SelfCheckNode(LifecycleNode):
             change = "" if alert is None else "raised" if alert.raised else "cleared"
             self._black_box.verdict(verdict, self._now(), change)
         if alert:
+            if self._black_box:
+                self._black_box.alerted(alert)
             self._alerts.publish(to_alert_message(alert, self._stamp()))
             if alert.raised:
                 self.get_logger().warning(f"alert {alert.id} raised: {verdict.reason}")
