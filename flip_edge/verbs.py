@@ -23,6 +23,9 @@ _PARTICLES = frozenset(
 )
 _KNOWN_VERBS = frozenset(_IRREGULAR) | frozenset(_NOUN_LIKE_VERBS.split())
 _VOWELS = frozenset("aeiou")
+_LAST_SYLLABLE_STRESSED = frozenset(
+    ["admit", "commit", "compel", "control", "defer", "equip", "patrol", "permit", "refer", "submit", "transfer"]
+)
 
 
 def is_verb_phrase(words: list[str]) -> bool:
@@ -48,8 +51,8 @@ def present_tense(word: str) -> str:
 def past_tense(words: list[str]) -> str:
     """The past tense of a verb phrase, of which the first word is inflected.
 
-    >>> past_tense(["turn", "on"]), past_tense(["grab"]), past_tense(["carry"]), past_tense(["give"])
-    ('turned on', 'grabbed', 'carried', 'gave')
+    >>> past_tense(["turn", "on"]), past_tense(["grab"]), past_tense(["carry"]), past_tense(["patrol"])
+    ('turned on', 'grabbed', 'carried', 'patrolled')
     """
     return " ".join([_inflect(words[0]), *words[1:]])
 
@@ -67,8 +70,8 @@ def _inflect(verb: str) -> str:
 
 
 def _doubles_its_last_letter(verb: str) -> bool:
-    """One vowel and one final consonant: stop, grab, scan; not push, pour, mix, unlock."""
-    return (
+    """One vowel and one final consonant: stop, grab, scan; not push, pour, mix, unlock. Or stressed at the end."""
+    return verb in _LAST_SYLLABLE_STRESSED or (
         len(verb) > 2
         and verb[-1] not in _VOWELS
         and verb[-1] not in "wxy"

@@ -33,6 +33,7 @@ def say(action: str, status: int = SUCCEEDED, goal: str = "", reason: str = "") 
         ("/open_gripper", "", "opened the gripper"),
         ("/arm_calibration", "", 'ran "arm calibration"'),
         ("/sanitize", "", "sanitized"),
+        ("/patrol", "", "patrolled"),
     ],
 )
 def test_a_goal_that_succeeded_is_said_in_the_past_tense(action: str, goal: str, sentence: str) -> None:
