@@ -96,6 +96,8 @@ def test_the_bare_command_is_left_out_where_it_does_not_fit_what_was_done(steps:
         (SINK, ["pick up the mug", SINK, "pick up the fork", "put the fork in the drawer"]),
         ("take a picture", ["go to the door", "take a picture", "go back to the dock"]),
         ("pick up the mug", ["open the drawer of mugs", "pick up the mug"]),
+        (SINK, ["drive to the sink", f"failed to {SINK}: no free place was found", SINK]),  # tried again
+        (SINK, ["pick up the mug", "could not put it down: the sink is full", SINK]),
     ],
 )
 def test_the_bare_command_stays_where_it_may_be_what_was_done(command: str, steps: list[str]) -> None:
