@@ -82,7 +82,10 @@ def test_draws_are_the_same_each_time_and_independent(policy: Path, tiny_model: 
 
 
 @pytest.mark.parametrize("reward", ["flip", "pointwise"])
-def test_a_reward_trains_a_policy(reward: str, rows: Path, policy: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_reward_trains_a_policy(
+    reward: str, rows: Path, policy: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.grpo.LONGEST", 12)  # a tiny model babbles as long as it may
     run = tmp_path / "run"
     entries = train(Training(rows, policy, reward, steps=2, prompts=1, generations=3, learning_rate=1e-2), run, every=1)
     assert [entry["step"] for entry in entries] == [1, 2]
