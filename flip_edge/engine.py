@@ -569,6 +569,8 @@ class Engine:
     def _weigh(
         self, answers: Sequence[list[int]], bases: Sequence[int], at_least: float = -math.inf
     ) -> list[list[float]]:
+        if (longest := max(map(len, answers))) > self.n_ctx:
+            self._require(longest)  # before its beginnings are gathered, which takes the square of its length
         columns = range(len(answers))
         results: list[list[float]] = [[] for _ in columns]
         # Answers that begin alike share their beginning: a token is decoded once, for all sequences it belongs to, and

@@ -603,10 +603,11 @@ def test_a_log_may_fill_the_context_to_its_last_token(model_path: Path) -> None:
         assert engine.generate(8, stop=None).tokens == 8
 
 
-def test_a_command_that_does_not_fit_is_an_overflow_and_harms_nothing(real: Engine, fresh: Reading) -> None:
+@pytest.mark.parametrize("times", [200, 25_000])  # the square of the latter would take minutes
+def test_a_command_that_does_not_fit_is_an_overflow_and_harms_nothing(real: Engine, fresh: Reading, times: int) -> None:
     real.read(MUG)
     with pytest.raises(ContextOverflowError, match="context overflow"):
-        both(real, " go to the dock" * 200)
+        both(real, " go to the dock" * times)
     assert reading(real) == fresh
 
 
