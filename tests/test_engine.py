@@ -171,7 +171,9 @@ def test_a_log_longer_than_a_batch_is_read_whole(reference: Reference, model_pat
         engine.prime(PREFIX)
         assert engine.read(log) > 512
         [given_log] = engine.log_likelihoods([Query(ANSWER)])  # alone, as beside others it is rounded otherwise
+        [without_log] = engine.log_likelihoods([Query(ANSWER, given_log=False)])
     assert given_log == pytest.approx(reference.log_probabilities([PREFIX, log], ANSWER), abs=1e-3)
+    assert without_log == pytest.approx(reference.log_probabilities([PREFIX], ANSWER), abs=ROUNDING)
 
 
 def test_an_answer_longer_than_a_batch_is_weighed_whole(real: Engine, reference: Reference) -> None:
