@@ -134,7 +134,7 @@ class Listwise(_Judge):
     """A choice among all, in the order in which they were drawn: in every rotation it would take a day."""
 
     def pick(self, command: str, plans: Sequence[str], drawn: Sequence[int]) -> dict[str, Picks]:  # noqa: D102
-        judge = ChoiceJudge(self._check.engine, self._check.model_id, at_once=max(3, len(plans)), rotations=1)
+        judge = ChoiceJudge(self._check.engine, self._check.model_id, at_once=max(3, len(plans)), rotated=False)
         runs = _runs(command, plans)
         picks: Picks = {}
         known: dict[int, list[int]] = {}  # by how many distinct plans: larger sizes may bring no new one

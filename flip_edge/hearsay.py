@@ -122,7 +122,9 @@ def _is_out_of_tense(wanted: list[str], others: Sequence[list[str]]) -> bool:
 
 def _fits(command: str, steps: Sequence[str], place: int) -> bool:
     """Whether a step that is the command could be what was done, after and before all the others."""
-    before, after = _acts(steps[:place]), _acts(steps[place + 1 :])
+    before, after = (
+        _acts([step for step in some if not reports_failure(step)]) for some in (steps[:place], steps[place + 1 :])
+    )
     if not any(act.kinds - MOTIONS for act in (*before, *after)):
         return True  # nothing but ways: it may well be the only thing that was done
     handled = fulfilment(command, [*steps[:place], *steps[place + 1 :]]).handled
@@ -141,7 +143,4 @@ def _puts(act: Act) -> bool:
 
 
 def _acts(steps: Sequence[str]) -> list[Act]:
-    """What was done."""
-    return [
-        act for step in steps if not reports_failure(step) for act in acts_of(step) if not act.negated and act.kinds
-    ]
+    return [act for step in steps for act in acts_of(step) if not act.negated and act.kinds]

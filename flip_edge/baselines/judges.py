@@ -158,7 +158,7 @@ def _rating(answer: str | None) -> float | None:
 
 
 class ChoiceJudge(_ChatJudge):
-    """Chooses among runs: pairwise between two in both orders, listwise among several in the rotations of their list.
+    """Chooses among runs: pairwise between two in both orders, listwise among several in every rotation.
 
     A run's preference is the mean over the orders of its letter's probability or, as published, of whether the letter
     that the model wrote was its letter.
@@ -167,7 +167,7 @@ class ChoiceJudge(_ChatJudge):
         engine, model_id: the model.
         at_once: runs in a list; 2: pairwise.
         constrained: read the letters' probabilities instead of letting the model write.
-        rotations: of a longer list no more than these, evenly apart; 0: all.
+        rotated: ask in every rotation; else in the given order alone, which prefers a place.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class ChoiceJudge(_ChatJudge):
         *,
         at_once: int = 2,
         constrained: bool = True,
-        rotations: int = 0,
+        rotated: bool = True,
     ) -> None:
         kind = "pairwise" if at_once == 2 else "listwise"
         name = f"judge: {kind} ({'letter probability' if constrained else 'as published, greedy'})"
@@ -185,21 +185,20 @@ class ChoiceJudge(_ChatJudge):
         super().__init__(engine, model_id, name, prompt, constrained=constrained)
         self.columns: tuple[Column, ...] = (Column(name),)
         self.at_once = at_once
-        self._rotations = rotations
+        self._rotated = rotated
 
     def rank(self, command: str, runs: Sequence[Episode]) -> Sequence[float] | None:
         """How much each run is preferred, in [0, 1], summing to 1."""
         count = len(runs)
-        # In all rotations every run stands once in every place: judges that prefer a letter would else prefer its run.
+        # Rotated, every run stands once in every place: judges that prefer a letter would else prefer its run.
+        shifts = range(count if self._rotated else 1)
         preferred = np.zeros(count)
-        turns = min(count, self._rotations or count)
-        shifts = [turn * count // turns for turn in range(turns)]
         try:
             for shift in shifts:
                 order = np.roll(np.arange(count), shift)
                 if (weights := self._choose(command, [runs[int(index)] for index in order])) is None:
                     return None
-                preferred[order] += weights / turns
+                preferred[order] += weights / len(shifts)
         except CheckError as error:
             self._failed(error)
             return None

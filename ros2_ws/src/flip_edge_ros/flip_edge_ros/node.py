@@ -60,9 +60,8 @@ class SelfCheckNode(LifecycleNode):
         self._worker: Worker | None = None
         self._monitor: Monitor | None = None
         self._black_box: BlackBox | None = None
-        self._alert: Alert | None = (
-            None  # outlives a cleanup and, in a black box, a kill: it must be heard that it is over
-        )
+        # It outlives a cleanup and, in a black box, a kill: who heard that it was raised must hear that it is over.
+        self._alert: Alert | None = None
         self._hearing = Hearing()
         self._told = True  # of the runs that an earlier process left without a verdict
         self._health = Health()
