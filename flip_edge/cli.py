@@ -18,8 +18,8 @@ from tqdm import tqdm
 from flip_edge import __version__, bench, calibrate, doctor, evaluate, rank, reference, replay, report
 from flip_edge.config import Config, Infer, Rule, load_config
 from flip_edge.decision import Outcome
-from flip_edge.errors import FlipEdgeError, InputError
-from flip_edge.models import ModelRow, list_models, pull, resolve, resolve_adapter, verify
+from flip_edge.errors import FlipEdgeError, InputError, ModelError
+from flip_edge.models import ModelFile, ModelRow, list_models, pull, resolve, resolve_adapter, verify
 from flip_edge.prepare import TYPES, prepare
 from flip_edge.prepared import find_prepared, remove_prepared
 from flip_edge.score import Summary, score_file, score_lines
@@ -215,11 +215,13 @@ def _add_models(commands: Any) -> None:
         "prepare",
         help="merge model and adapter and requantize, where that is faster here",
         description="Makes one file of a model and its adapter in weight types that are fast, measures each beside the "
-        "model as it is, on this machine, and keeps the fastest that is as good. It is used from then on.",
+        "model as it is, on this machine, and keeps the fastest that is as good. It is used from then on. Where one is "
+        "kept already, nothing is done.",
     )
     preparing.add_argument("model", nargs="?", default="default", help="registry id (default: the default model)")
     preparing.add_argument("--type", choices=TYPES, action="append", help="try this alone; can be repeated")
     preparing.add_argument("--threads", type=int, default=0, metavar="N", help="processor threads to measure with")
+    preparing.add_argument("--force", action="store_true", help="measure anew even where one is kept")
     preparing.add_argument("--remove", action="store_true", help="remove the prepared file: the model as it is again")
     preparing.set_defaults(run=_models_prepare)
     verifying = actions.add_parser("verify", help="check size and SHA-256 of model files")
@@ -477,16 +479,32 @@ def _models_prepare(arguments: argparse.Namespace) -> int:
         source = resolve(arguments.model)
         print(f"{source.id}: {'removed' if remove_prepared(source) else 'there was nothing prepared'}")
         return 0
-    kept, trials = prepare(arguments.model, types=arguments.type or TYPES, n_threads=arguments.threads)
+    if not (arguments.force or arguments.type) and (there := _prepared(arguments.model)):
+        print(f"{there.id}: kept already; --force measures anew")
+        return 0
+    kept, trials = prepare(arguments.model, types=arguments.type, n_threads=arguments.threads)
     before = trials[0]
     print(f"{'':10}{'ms a check':>12}{'speed':>8}{'AUROC gain':>12}{'AUROC F1':>10}")
+    columns = (("gain", 12), ("f1", 10))
     for trial in trials:
         print(
             f"{trial.type or 'as it is':10}{1000 * trial.seconds:12.0f}{before.seconds / trial.seconds:7.2f}x"
-            f"{trial.auroc['gain']:12.3f}{trial.auroc['f1']:10.3f}"
+            + "".join(f"{f'{trial.auroc[name]:.3f}' if trial.auroc else '-':>{width}}" for name, width in columns)
         )
     print(f"kept: {kept.id}" if kept else "nothing is faster and as good: the model is used as it is")
     return 0
+
+
+def _prepared(name: str) -> ModelFile | None:
+    """The prepared form that is used already; None where there is none, or no whole one."""
+    model = resolve(name)
+    found = find_prepared(model, resolve_adapter("auto", model))
+    try:
+        if found:
+            verify(found)
+    except ModelError:
+        return None
+    return found
 
 
 def _models_verify(arguments: argparse.Namespace) -> int:

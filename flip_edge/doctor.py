@@ -331,9 +331,7 @@ def prepared(config: Config) -> Iterator[Finding]:
         text = f"not used: what is in {prepared_folder(model)} was made from another model or adapter"
         yield Finding("prepared", "warning", text, "flip-edge models prepare makes it anew")
     elif model.entry:
-        remedy = (
-            "if checks are too slow: flip-edge models prepare, a few minutes, needs pip install 'flip_edge[prepare]'"
-        )
+        remedy = "for faster checks: flip-edge models prepare, a minute or two, needs pip install 'flip_edge[prepare]'"
         yield Finding("prepared", "ok", "none: the model is used as it is", remedy)
     else:
         yield Finding("prepared", "ok", "none: only models of the registry can be prepared")

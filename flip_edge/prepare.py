@@ -1,7 +1,7 @@
 """Make prepared models: merge the adapter, requantize, measure here, and keep what pays.
 
 Nothing is fetched. Of the model with its adapter one file is made for each weight type; all of them check the same runs
-by turns, and the fastest is kept if it is faster than before and tells right from wrong as well.
+by turns. The fastest is kept if it is faster than before and tells right from wrong as well; else the next one, if so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from flip_edge.backward import BackwardInference
 from flip_edge.calibration import today
 from flip_edge.config import Config
-from flip_edge.contrast_set import SYNONYM, contrast_pairs
+from flip_edge.contrast_set import SYNONYM, ContrastPair, contrast_pairs
 from flip_edge.downloads import exclusive
 from flip_edge.errors import ConfigError, ModelError
 from flip_edge.models import (
@@ -39,16 +39,18 @@ from flip_edge.models import (
 )
 from flip_edge.prepared import Prepared, adapter_sha256, keep, prepared_folder, remove_prepared
 from flip_edge.prompts import PromptFormat, load_prompt
+from flip_edge.registry import WeightType
 from flip_edge.statistics import auroc
 
-TYPES = ("q4_0", "q8_0")
-"""The weight types to try: those with fast kernels on most processors."""
+TYPES: tuple[WeightType, ...] = get_args(WeightType)
+"""The weight types that are known."""
 
 LARGEST_LOSS = {"gain": 0.01, "f1": 0.03}
 """A form whose AUROC of one of these is lower by more than this is not kept. F1 hangs on single words: on so few pairs
 its AUROC moves by 0.02 by itself."""
 
 _EVERY = 7  # of the contrast set's pairs: enough to see a loss, few enough to take a minute
+_FIRST = 6  # pairs, of two runs each, that show how fast a form is
 _WORK_PREFIX = ".prepare-"
 _N_CTX = 1024  # tokens; enough for the examples of a prompt and a log of the contrast set
 _FILES_PER_MODEL = 10  # the merged file in half precision and every type, at the very most, in sizes of the model
@@ -61,7 +63,7 @@ class Trial:
     Attributes:
         type: of the weights; None for the model as it is.
         seconds: of a check, the median.
-        auroc: of the gain and of word F1.
+        auroc: of the gain and of word F1; empty for a form that would not have been kept anyway.
     """
 
     type: str | None
@@ -70,15 +72,16 @@ class Trial:
 
     def pays(self, before: Trial) -> bool:
         """Whether it is faster than the model as it is, and as good."""
-        as_good = all(self.auroc[name] >= before.auroc[name] - loss for name, loss in LARGEST_LOSS.items())
-        return as_good and self.seconds < before.seconds
+        if not self.auroc or self.seconds >= before.seconds:
+            return False
+        return all(self.auroc[name] >= before.auroc[name] - loss for name, loss in LARGEST_LOSS.items())
 
 
 def prepare(
     model: str = "default",
     adapter: str = "auto",
     *,
-    types: Sequence[str] = TYPES,
+    types: Sequence[str] | None = None,
     n_threads: int = 0,
     progress: bool = True,
 ) -> tuple[Prepared | None, list[Trial]]:
@@ -87,7 +90,7 @@ def prepare(
     Args:
         model: a registry id or ``default``.
         adapter: as in the configuration.
-        types: the weight types to try; see :data:`TYPES`.
+        types: the weight types to try, of :data:`TYPES`; None for those that the registry names for the model.
         n_threads: processor threads to measure with; 0 for half of the processors.
         progress: bars on stderr, where that is a terminal.
 
@@ -99,7 +102,7 @@ def prepare(
             room on the disk.
         ConfigError: a type is unknown, or the model is none of the registry.
     """
-    if unknown := [name for name in types if name not in TYPES]:
+    if unknown := [name for name in types or () if name not in TYPES]:
         raise ConfigError(f"unknown weight type {', '.join(unknown)}; known: {', '.join(TYPES)}")
     source = resolve(model)
     if source.entry is None or source.size is None:
@@ -115,7 +118,7 @@ def prepare(
         if (free := shutil.disk_usage(folder).free) < (needed := _FILES_PER_MODEL * source.size):
             raise OSError(errno.ENOSPC, f"{free / 1e6:,.0f} MB are free and up to {needed / 1e6:,.0f} MB are needed")
         with exclusive(models_folder()), _work_folder(folder) as work:
-            made = _made(source, beside, types, work, n_threads)
+            made = _made(source, beside, types or source.entry.prepare, work, n_threads)
             before, *trials = _measured(source, beside, made, prompt, n_threads, progress)
             best = min((trial for trial in trials if trial.pays(before)), key=lambda trial: trial.seconds, default=None)
             if best is None or best.type is None:
@@ -163,34 +166,75 @@ def _measured(
     n_threads: int,
     progress: bool,
 ) -> list[Trial]:
-    """Every form on the same pairs, by turns, so that a busy machine slows all of them alike."""
+    """The model as it is, first, and its forms, on the same pairs by turns: a busy machine slows all of them alike.
+
+    A few pairs show which are faster. The rest is for those alone, the fastest first, until one pays.
+    """
     from flip_edge.engine import Engine
 
     config = Config()
     pairs = [pair for pair in contrast_pairs() if pair.kind != SYNONYM][::_EVERY]
-    scores: dict[str | None, list[tuple[float, float]]] = {}
-    seconds: dict[str | None, list[float]] = {}
     with ExitStack() as stack:
-        forms: dict[str | None, BackwardInference] = {}
+        forms: dict[str | None, _Form] = {}
         for kind, path in ((None, model.path), *made.items()):
             beside = adapter.path if adapter and kind is None else None
             engine = stack.enter_context(Engine(path, adapter=beside, n_ctx=_N_CTX, n_threads=n_threads))
-            forms[kind] = BackwardInference(engine, prompt, config.max_new_tokens, config.max_alternatives)
-        for pair in tqdm(pairs, desc="measuring", unit="pair", disable=None if progress else True):
-            for kind, form in forms.items():
-                for episode in pair.episodes():
-                    started = time.perf_counter()
-                    evidence = form.observe(episode)
-                    seconds.setdefault(kind, []).append(time.perf_counter() - started)
-                    gain = np.nan if evidence.gain is None else evidence.gain
-                    scores.setdefault(kind, []).append((gain, evidence.overlap.f1 if evidence.overlap else 0.0))
-    match = np.tile([True, False], len(pairs))
-    trials = []
-    for kind in forms:
-        gains, f1s = np.array(scores[kind]).T
-        figures = {"gain": auroc(gains, match), "f1": auroc(f1s, match)}
-        trials.append(Trial(kind, float(np.median(seconds[kind])), figures))
-    return trials
+            inference = BackwardInference(engine, prompt, config.max_new_tokens, config.max_alternatives)
+            forms[kind] = _Form(kind, inference)
+
+        def measure(some: Sequence[_Form], pairs: Sequence[ContrastPair], what: str) -> None:
+            for pair in tqdm(pairs, desc=what, unit="pair", disable=None if progress else True):
+                for form in some:
+                    form.measure(pair)
+
+        measure(list(forms.values()), pairs[:_FIRST], "speed")
+        before, *others = forms.values()
+        faster = [form for form in others if form.trial().seconds < before.trial().seconds]
+        for form in sorted(faster, key=lambda form: form.trial().seconds):
+            measure((before, form), pairs[_FIRST:], f"{form.kind}: accuracy")
+            if form.trial(whole=True).pays(before.trial(whole=True)):
+                break
+        return [form.trial(whole=form.measured == len(pairs)) for form in forms.values()]
+
+
+class _Form:
+    """A form of the model while it is measured.
+
+    Args:
+        kind: the type of its weights; None for the model as it is.
+        inference: reads runs with it.
+    """
+
+    def __init__(self, kind: str | None, inference: BackwardInference) -> None:
+        self.kind = kind
+        self._inference = inference
+        self._seconds: list[float] = []
+        self._scores: dict[ContrastPair, list[tuple[float, float]]] = {}  # gain and F1, of the run that matches first
+
+    @property
+    def measured(self) -> int:
+        """On how many pairs."""
+        return len(self._scores)
+
+    def measure(self, pair: ContrastPair) -> None:
+        """Check both runs of a pair."""
+        found = []
+        for episode in pair.episodes():
+            started = time.perf_counter()
+            evidence = self._inference.observe(episode)
+            self._seconds.append(time.perf_counter() - started)
+            gain = np.nan if evidence.gain is None else evidence.gain
+            found.append((gain, evidence.overlap.f1 if evidence.overlap else 0.0))
+        self._scores[pair] = found
+
+    def trial(self, *, whole: bool = False) -> Trial:
+        """What was measured; ``whole`` if that were all pairs, so that its AUROC counts."""
+        figures = {}
+        if whole:
+            gains, f1s = np.array(list(self._scores.values())).reshape(-1, 2).T
+            match = np.tile([True, False], self.measured)
+            figures = {"gain": auroc(gains, match), "f1": auroc(f1s, match)}
+        return Trial(self.kind, float(np.median(self._seconds)), figures)
 
 
 def _record(file: Path, model: ModelFile, adapter: AdapterFile | None, best: Trial, before: Trial) -> Prepared:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import platformdirs
@@ -25,6 +25,8 @@ Requirement = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]*
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Size = Annotated[int, msgspec.Meta(gt=0)]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
+WeightType = Literal["q4_0", "q8_0"]
+"""Those with fast kernels on most processors."""
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +97,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         source: where it comes from.
         adapter: the adapter that it is used with, unless the configuration says otherwise; None for none.
         default: whether it is the one used when none is named.
+        prepare: the weight types that :mod:`flip_edge.prepare` tries.
     """
 
     id: Id
@@ -107,6 +110,7 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     source: PackageSource | HubSource | PathSource
     adapter: AdapterEntry | None = None
     default: bool = False
+    prepare: Annotated[tuple[WeightType, ...], msgspec.Meta(min_length=1)] = get_args(WeightType)
 
 
 def data_dir() -> Path:

@@ -17,7 +17,7 @@ import pytest
 from flip_edge import Config, SelfCheck
 from flip_edge.engine import Generation
 from flip_edge.errors import CheckError, DownloadError
-from flip_edge.models import pull
+from flip_edge.models import models_folder, pull
 from flip_edge.prompts import Piece, Query
 
 # In the background of a shell Ctrl-C is ignored, and processes inherit that, so that none of them could be interrupted.
@@ -146,8 +146,25 @@ def check(make_check: Callable[..., SelfCheck]) -> SelfCheck:
     return make_check()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def as_it_comes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The model as it comes, whatever form of it is prepared on this machine: figures of both are not the same."""
+    home = models_folder()
+    if not any(home.glob("*/prepared")):
+        yield
+        return
+    cache = tmp_path_factory.mktemp("cache")
+    for file in home.glob("*/*.gguf"):
+        link = cache / "models" / file.relative_to(home)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLIP_EDGE_CACHE", str(cache))
+        yield
+
+
 @pytest.fixture(scope="session")
-def model_path() -> Path:
+def model_path(as_it_comes: None) -> Path:
     """The embedded default model, fetched when it is not there."""
     try:
         return pull("default").path

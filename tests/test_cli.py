@@ -583,7 +583,8 @@ def test_verify_looks_at_the_adapter_as_well(run: Run, model_path: Path) -> None
 
 def test_prepare_shows_what_it_measured_and_kept(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    trials = [Trial(None, 0.4, {"gain": 0.9, "f1": 0.8}), Trial("q8_0", 0.1, {"gain": 0.91, "f1": 0.79})]
+    trials = [Trial(None, 0.4, {"gain": 0.9, "f1": 0.8}), Trial("q4_0", 0.8, {})]
+    trials.append(Trial("q8_0", 0.1, {"gain": 0.91, "f1": 0.79}))
     kept = Prepared(
         **{"id": "tiny+robots@q8_0", "file": "f.gguf", "type": "q8_0", "size": 1, "sha256": "a", "model_sha256": "b"},
         **{"adapter_sha256": None, "speed": 4.0, "auroc": {}, "auroc_before": {}, "made_on": "today"},
@@ -595,10 +596,11 @@ def test_prepare_shows_what_it_measured_and_kept(run: Run, monkeypatch: pytest.M
     assert asked == [(("tiny",), {"types": ["q8_0"], "n_threads": 2})]
     assert [line.split() for line in out.splitlines()[1:]] == [
         ["as", "it", "is", "400", "1.00x", "0.900", "0.800"],
+        ["q4_0", "800", "0.50x", "-", "-"],
         ["q8_0", "100", "4.00x", "0.910", "0.790"],
         ["kept:", "tiny+robots@q8_0"],
     ]
-    code, out, _ = run("models", "prepare")
+    code, out, _ = run("models", "prepare", "--force")
     assert code == 0
     assert out.splitlines()[-1] == "nothing is faster and as good: the model is used as it is"
 

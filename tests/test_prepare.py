@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ import pytest
 import yaml
 
 from flip_edge import Config, SelfCheck, prepare
+from flip_edge.backward import BackwardInference, Evidence
 from flip_edge.calibration import Calibration, find_calibration, save_calibration
+from flip_edge.cli import main
+from flip_edge.episode import Episode
 from flip_edge.errors import CalibrationError, ConfigError, ModelError
 from flip_edge.models import list_models, resolve, resolve_adapter, verify
 from flip_edge.prepare import Trial, merge
@@ -276,6 +281,79 @@ def test_every_form_is_measured_on_the_same_runs(home: Path, monkeypatch: pytest
     assert trial.seconds > 0
     # Eight bits of the same weights say nearly the same.
     assert trial.auroc["gain"] == pytest.approx(before.auroc["gain"], abs=0.35)
+
+
+class Spent:
+    """What the forms of a model are said to take, and which of them are asked how often."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+        self.asked: Counter[str] = Counter()
+        self._now = 0.0
+
+        def observe(form: Any, episode: Episode) -> Evidence:
+            name = form._engine.path.stem.rpartition(".")[2]
+            self.asked[name] += 1
+            self._now += seconds[name]
+            # Right half of the time, so that a form that is always right can be told from one that is not.
+            right = name != "q4_0" or self.asked[name] % 4 < 2
+            told = -1.0 if right == ("match" in episode.id) else -2.0
+            return Evidence(log_likelihood=told, log_likelihood_without_log=-3.0)
+
+        monkeypatch.setattr(BackwardInference, "observe", observe)
+        monkeypatch.setattr(prepare, "time", self)
+        pairs = [FakePair(str(number)) for number in range(prepare._EVERY * 20)]
+        monkeypatch.setattr(prepare, "contrast_pairs", lambda: tuple(pairs))
+
+    def perf_counter(self) -> float:
+        return self._now
+
+
+@dataclass(frozen=True)
+class FakePair:
+    name: str
+    kind: str = "object"
+
+    def episodes(self) -> tuple[Episode, Episode]:
+        return Episode("go", ("went",), id=f"{self.name} match"), Episode("go", ("stayed",), id=self.name)
+
+
+def test_only_what_is_faster_is_measured_whole(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = Spent(monkeypatch, tiny=0.4, q4_0=0.5, q8_0=0.2)
+    kept, trials = prepare.prepare("tiny", progress=False)
+    assert kept
+    assert kept.type == "q8_0"
+    assert spent.asked == {"tiny": 40, "q8_0": 40, "q4_0": 2 * prepare._FIRST}
+    assert [(trial.type, bool(trial.auroc)) for trial in trials] == [(None, True), ("q4_0", False), ("q8_0", True)]
+    # Where nothing is faster, nothing is measured whole.
+    spent = Spent(monkeypatch, tiny=0.1, q4_0=0.5, q8_0=0.2)
+    assert prepare.prepare("tiny", progress=False)[0] is None
+    assert set(spent.asked.values()) == {2 * prepare._FIRST}
+
+
+def test_the_next_one_is_measured_where_the_fastest_is_worse(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = Spent(monkeypatch, tiny=0.4, q4_0=0.1, q8_0=0.2)
+    kept, trials = prepare.prepare("tiny", progress=False)
+    assert kept
+    assert kept.type == "q8_0"
+    assert spent.asked["q4_0"] == spent.asked["q8_0"] == 40
+    assert [trial.auroc["gain"] for trial in trials] == [1.0, pytest.approx(0.5, abs=0.1), 1.0]
+    assert [trial.seconds for trial in trials] == pytest.approx([0.4, 0.1, 0.2])
+
+
+def test_the_command_keeps_what_is_whole(home: Path, measured: Measured, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*arguments: str) -> str:
+        assert main(["models", "prepare", "tiny", *arguments]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    measured(before=0.4, q4_0=0.1, q8_0=0.2)
+    assert run() == "kept: tiny+robots@q4_0"
+    measured(before=0.4, q4_0=0.3, q8_0=0.2)
+    assert run() == "tiny+robots@q4_0: kept already; --force measures anew"
+    assert run("--force") == "kept: tiny+robots@q8_0"
+    assert run("--type", "q4_0") == "kept: tiny+robots@q4_0"
+    file = home / "cache" / "models" / "tiny" / "prepared" / "tiny+robots.q4_0.gguf"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert run() == "kept: tiny+robots@q8_0"
 
 
 def test_a_prepared_model_is_not_used_for_other_weights(home: Path, measured: Measured, tiny_model: Path) -> None:
