@@ -19,6 +19,8 @@ _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _RUN_TOGETHER = (6, 20)  # letters of a word that may be a verb and something else
 _NOT = re.compile("n['\u2019]t\\b")
 NOT_A_PLACE = frozenset({"with", "to", "from"})  # relations that put no thing in a place: a cup with a fork in it
+_TIMES = frozenset({"s", "ms", "sec"})
+_AUXILIARIES = frozenset({"is", "are", "was", "were", "been"})
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
 
 
@@ -112,14 +114,21 @@ def _act(clause: Sequence[str]) -> Act | None:
     while clause and clause[-1] in words.statuses:
         clause = clause[:-1]  # "alarm off OK"
     start, negated = 0, False
-    while start < len(clause) and (clause[start] in words.leading | words.negators or clause[start][0].isdigit()):
+    while start < len(clause) and (
+        clause[start] in words.leading | words.negators
+        or clause[start][0].isdigit()
+        or (start and clause[start - 1][0].isdigit() and clause[start] in _TIMES)  # "t=12.5s drove to the dock"
+    ):
         negated = negated or clause[start] in words.negators
         start += 1
-    # After an article stands a name: "to the close counter" closes nothing.
-    if start == len(clause) or (start and clause[start - 1] in words.articles):
+    if start == len(clause):
         return None
     verb, rest = clause[start], list(clause[start + 1 :])
-    kinds, things = _kinds(verb), _object(rest)
+    # After an article stands a name: "to the close counter" closes nothing.
+    named = start > 0 and clause[start - 1] in words.articles
+    if named and not _AUXILIARIES.intersection(rest):
+        return None
+    kinds, things = frozenset() if named else _kinds(verb), _object(rest)
     if not kinds and (passive := _passive(clause, start)):
         verb, things, rest = passive
         kinds = _kinds(verb)
@@ -154,14 +163,19 @@ def _passive(clause: Sequence[str], start: int) -> tuple[str, tuple[str, ...], l
         if (word.endswith("ed") or word in words.participles) and _kinds(word):
             if clause[place - 1] in words.articles:
                 return None
-            return word, tuple(filter(is_content, clause[start:place])), list(clause[place + 1 :])
+            return word, _subject(clause[start:place]), list(clause[place + 1 :])
     if clause[-1] in ("on", "off") and len(clause) > start + 1:
-        return "switch", tuple(filter(is_content, clause[start:-1])), [clause[-1]]
+        return "switch", _subject(clause[start:-1]), [clause[-1]]
     if clause[-1] == "open" and len(clause) > start + 1:
-        return "open", tuple(filter(is_content, clause[start:-1])), []
+        return "open", _subject(clause[start:-1]), []
     if clause[start] == "at":
         return "arrive", (), list(clause[start:])
     return None
+
+
+def _subject(words: Sequence[str]) -> tuple[str, ...]:
+    """What a passive is about: "the mug on the table was taken" is about a mug."""
+    return _object(words) or tuple(filter(is_content, words))
 
 
 def ruled_out(text: str) -> frozenset[str]:

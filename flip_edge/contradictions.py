@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from flip_edge.acts import NOT_A_PLACE, Act, acts_of, following, is_verb
 from flip_edge.lexicon import lexicon
+from flip_edge.qualities import other_qualities
 from flip_edge.wording import Mentions, apart, is_content, same_word, word_key, words_of
 
 _EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
@@ -40,7 +41,7 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     yield from _turned_round(command, wanted, log, steps)
     yield from _other_ways(wanted, log, steps)
     yield from _other_amounts(command, steps)
-    yield from _other_colours(command, steps)
+    yield from other_qualities(command, steps)
 
 
 def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
@@ -146,8 +147,8 @@ def _visited_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequ
 
 def _other_ways(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
     """Directions of a motion that the log has the opposites of, and only those."""
-    gone = {word for number, act in log if act.kinds & _MOTIONS for word in words_of(steps[number])}
-    said = {word for step in steps for word in words_of(step)}
+    gone = _ways({word for number, act in log if act.kinds & _MOTIONS for word in words_of(steps[number])})
+    said = _ways({word for step in steps for word in words_of(step)})
     for act in wanted:
         for place, word in enumerate(act.rest if act.kinds & _MOTIONS else ()):
             follows = act.rest[place + 1 : place + 2]
@@ -156,6 +157,11 @@ def _other_ways(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Itera
             for other in _opposites(word):
                 if other in gone and word not in said:
                     yield f"'{act.verb} {word}' was commanded, '{act.verb} {other}' was done"
+
+
+def _ways(words: set[str]) -> set[str]:
+    """Words, with other words for the directions among them."""
+    return words.union(*(same for same in lexicon().ways if words & same))
 
 
 def _opposites(word: str) -> list[str]:
@@ -191,17 +197,3 @@ def _value(number: str) -> float:
 
 def _unit(word: str) -> str:
     return next((spellings[0] for spellings in lexicon().units if word in spellings), "")
-
-
-def _other_colours(command: str, steps: Sequence[str]) -> Iterator[str]:
-    """Colours of a thing that the log says has another colour."""
-    seen = [pair for step in steps for pair in _coloured(step)]
-    for colour, thing in _coloured(command):
-        others = [other for other, of in seen if same_word(of, thing)]
-        if others and colour not in others:
-            yield f"'{colour} {thing}' was commanded, '{others[-1]} {thing}' was done"
-
-
-def _coloured(text: str) -> list[tuple[str, str]]:
-    colours = lexicon().colours
-    return [(word, thing) for word, thing in pairwise(words_of(text)) if word in colours and is_content(thing)]

@@ -97,6 +97,9 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
         accepted = _accepted(act)
         hits = sorted({number for number, other in log if other.kinds & accepted})
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
+        alike = sum(other.kinds == act.kinds and _named(other) != _named(act) for other in ends)
+        if 0 < len(hits) <= alike and _named(act) and not _named_in(_named(act), [steps[number] for number in hits]):
+            done = 0.0  # what was done of that kind was done to something else
         if done and act.kinds & _PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
@@ -115,6 +118,16 @@ def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
             asked |= kinds
             shown = any(act.kinds & kinds for _, act in log) or _traced(kinds, steps)
             yield Demand(word, 1, 1.0 if shown else 0.0)
+
+
+def _named(act: Act) -> tuple[str, ...]:
+    """The words for what an act is done to, or where."""
+    return act.object[-1:] or act.place[-1:]
+
+
+def _named_in(words: Sequence[str], steps: Sequence[str]) -> bool:
+    said = Mentions(steps)
+    return any(said.hold(word) for word in words)
 
 
 def _accepted(act: Act) -> set[str]:

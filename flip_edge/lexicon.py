@@ -27,7 +27,8 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         traces: things by which such an act is done, by its kind.
         numbers: numerals.
         units: words after a number that make it an amount, by their spellings.
-        colours: words for them.
+        qualities: groups of meanings that exclude each other, each with its words.
+        ways: directions, those that are the same together.
         numbered: words before a number that make it a name.
         articles: words that a name follows.
         boundaries: words at which a clause ends.
@@ -57,7 +58,8 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traces: dict[str, frozenset[str]]
     numbers: dict[str, int]
     units: tuple[tuple[str, ...], ...]
-    colours: frozenset[str]
+    qualities: tuple[tuple[frozenset[str], ...], ...]
+    ways: tuple[frozenset[str], ...]
     numbered: frozenset[str]
     articles: frozenset[str]
     boundaries: frozenset[str]

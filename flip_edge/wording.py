@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import snowballstemmer
 
@@ -85,6 +86,11 @@ class Mentions:
         # Identifiers count as a whole, too.
         whole = (word for step in steps for word, _, _ in word_spans(step.lower()))
         self.keys = {word_key(word) for words in (*texts, whole) for word in words}
+        for same in lexicon().ways:
+            if any(word in same for words in texts for word in words):
+                self.keys |= set(map(word_key, same))
+        for words in texts:
+            self.keys |= {word_key(spelling) for number, unit in pairwise(words) for spelling in _unit(number, unit)}
         self._run_together = ["".join(words) for words in texts]
 
     def hold(self, word: str) -> bool:
@@ -96,6 +102,13 @@ class Mentions:
             len(form) >= _COMPOUND and form.isalpha() and any(form in text for text in self._run_together)
             for form in (word, word_key(word))
         )
+
+
+def _unit(number: str, unit: str) -> frozenset[str]:
+    """All spellings of a unit that stands behind a number; a letter alone is none."""
+    if not (number[0].isdecimal() or number in lexicon().numbers):
+        return frozenset()
+    return frozenset(next((spellings for spellings in lexicon().units if unit in spellings), ()))
 
 
 def parts_of(step: str) -> list[str]:

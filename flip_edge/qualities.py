@@ -1,0 +1,121 @@
+"""What tells a thing from others of its kind: its number or letter, its side, its colour. Where a log has another one.
+
+Each rule speaks only of a thing that command and log both name, by the same word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+from flip_edge.acts import is_verb, ruled_out
+from flip_edge.lexicon import lexicon
+from flip_edge.wording import is_content, same_word, word_key, words_of
+
+_LABEL = re.compile(r"\d+(?:\.\d+)?|[A-HJ-Z]")  # no "I"
+_SPLIT = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|_")
+_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
+_RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
+
+
+def other_qualities(command: str, steps: Sequence[str]) -> Iterator[str]:
+    """What the command says of a thing where the log says something else of it, in words.
+
+    Args:
+        command: the command.
+        steps: the log.
+    """
+    yield from _other_labels(command, steps)
+    yield from _other_kinds(command, steps)
+
+
+# --- numbers and letters that are names: "waypoint 3", "bin A"
+
+
+def _other_labels(command: str, steps: Sequence[str]) -> Iterator[str]:
+    wanted = [pair for pair in _labelled(command) if not ruled_out(command) & {pair[0].lower(), pair[1].lower()}]
+    if not wanted or any(_RANGE.search(step) for step in steps):
+        return
+    seen = [pair for step in steps for pair in _labelled(step)]
+    said = {word_key(token) for step in steps for token in _tokens(step) if _LABEL.fullmatch(token)}
+    said |= {word_key(word) for step in steps for word in words_of(step) if word in lexicon().numbers}
+    for thing, label in wanted:
+        if word_key(label) in said:
+            continue
+        meant = [other for of, other in wanted if same_word(of, thing)]
+        others = [other for of, other in seen if same_word(of, thing) and not _among(other, meant)]
+        if others:
+            yield f"'{thing} {label}' was commanded, '{thing} {others[-1]}' was done"
+
+
+def _among(word: str, words: Collection[str]) -> bool:
+    return any(same_word(word, other) for other in words)
+
+
+def _tokens(text: str) -> list[str]:
+    """Words, numbers and marks, identifiers taken apart, in their own case."""
+    return _TOKEN.findall(_SPLIT.sub(" ", text))
+
+
+def _labelled(text: str) -> list[tuple[str, str]]:
+    """Things with the number or letter that names them. A number that counts or measures is none."""
+    words, tokens = lexicon(), [*_tokens(text), ""]
+    units = {spelling for spellings in words.units for spelling in spellings}
+    found = []
+    for (thing, label), successor in zip(pairwise(tokens), tokens[2:], strict=False):
+        name, after = thing.lower(), successor.lower()
+        if not _LABEL.fullmatch(label) or not thing.isalpha() or not is_content(name) or name in units:
+            continue
+        if (is_verb(name) and name not in words.numbered) or name in words.prepositions | words.numbers.keys():
+            continue
+        counts = after.isalpha() and (after in units or (is_content(after) and not is_verb(after)))
+        if not (counts and after not in words.prepositions | words.boundaries):
+            found.append((name, label))
+    return found
+
+
+# --- words that exclude each other: "the north side", "the red mug"
+
+
+def _other_kinds(command: str, steps: Sequence[str]) -> Iterator[str]:
+    seen = [told for step in steps for told in _qualified(step)]
+    for quality, thing, of in _qualified(command):
+        group, meaning = _meanings()[quality]
+        others = [
+            other
+            for other, same, whose in seen
+            if same_word(same, thing) and _meanings()[other][0] == group and (not of or not whose or same_word(of, whose))
+        ]
+        if others and not any(_meanings()[other][1] == meaning for other in others):
+            yield f"'{quality} {thing}' was commanded, '{others[-1]} {thing}' was done"
+
+
+@lru_cache(maxsize=1)
+def _meanings() -> dict[str, tuple[int, int]]:
+    """Of each word its group and its meaning in that group."""
+    return {
+        word: (number, meaning)
+        for number, group in enumerate(lexicon().qualities)
+        for meaning, words in enumerate(group)
+        for word in words
+    }
+
+
+def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
+    """Qualities, the things that have them, and whose part these are: ("north", "side", "tower")."""
+    words, known = words_of(text), _meanings()
+    for place, word in enumerate(words):
+        if word not in known:
+            continue
+        things = place + 1
+        while things < len(words) and words[things] in known:
+            things += 1
+        if things == len(words) or not is_content(words[things]) and words[things] != "side":
+            continue
+        thing, rest = words[things], words[things + 1 :]
+        of = rest[2] if rest[:1] == ["of"] and rest[1:2] and rest[1] in lexicon().articles and len(rest) > 2 else ""
+        if is_verb(thing) and not of and thing not in lexicon().numbered:
+            continue
+        yield word, thing, of
