@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import apart, is_content, word_key
@@ -72,7 +73,9 @@ def _clauses(text: str) -> list[list[str]]:
         part for token in _TOKEN.findall(_NOT.sub(" not", _HYPHEN.sub(" ", apart(text)))) for part in _split(token)
     ]
     for place, token in enumerate(tokens):
-        if (
+        if token == "," and clauses[-1] and _list_goes_on(clauses[-1][-1], tokens[place + 1 :]):
+            clauses[-1].append("and")
+        elif (
             not token[0].isalnum()
             or token in boundaries
             or (token in ("and", "to") and _verb_follows(tokens, place + 1))
@@ -83,6 +86,19 @@ def _clauses(text: str) -> list[list[str]]:
                 clauses.append([])
             clauses[-1].append(token)
     return [clause for clause in clauses if clause]
+
+
+def _list_goes_on(last: str, tokens: Sequence[str]) -> bool:
+    """Whether after a comma another thing is named, as in "put a cup, a plate and a fork on the table"."""
+    words = lexicon()
+    if not tokens or tokens[0] not in words.articles or last in words.particles | words.directions:
+        return False
+    for word, successor in pairwise(tokens):
+        if not successor[0].isalnum() or successor in words.boundaries:
+            break
+        if successor in _AUXILIARIES or (word not in words.articles and is_verb(successor)):
+            return False
+    return True
 
 
 def _verb_follows(tokens: Sequence[str], place: int) -> bool:
@@ -101,7 +117,7 @@ def _split(token: str) -> tuple[str, ...]:
     if _RUN_TOGETHER[0] <= len(token) <= _RUN_TOGETHER[1] and not is_verb(token):
         for cut in range(len(token) - 2, 2, -1):
             verb, tail = token[:cut], token[cut:]
-            if tail in words.particles | words.generic | words.body | {"to"} and any(
+            if tail in words.particles | words.generic | words.body | {"to", "robot"} and any(
                 verb in known for known in words.acts.values()
             ):
                 return verb, tail

@@ -10,16 +10,16 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from flip_edge.acts import NOT_A_PLACE, Act, acts_of, following, is_verb
+from flip_edge.acts import NOT_A_PLACE, Act, acts_of, following
 from flip_edge.lexicon import lexicon
+from flip_edge.order import came_in_reverse, out_of_order
 from flip_edge.qualities import other_qualities
-from flip_edge.wording import Mentions, apart, is_content, same_word, word_key, words_of
+from flip_edge.wording import Mentions, apart, is_content, reports_failure, same_word, word_key, words_of
 
 _EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
 _WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
-_THEN = re.compile(r"\b(?:and then|then|after that|before)\b")
-_AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
-_MOTIONS = frozenset({"go", "raise", "lower"})
+_MOTIONS = (frozenset({"go", "raise", "lower"}), frozenset({"press"}))
+_PICTURES = frozenset(map(word_key, ("picture", "photo", "photograph", "image")))
 _EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
 _MOVING = frozenset({"take", "place", "carry", "get", "remove"})
@@ -38,7 +38,9 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     """
     yield from _forbidden(command, log, steps)
     yield from _neglected(wanted, log)
-    yield from _turned_round(command, wanted, log, steps)
+    yield from _turned_round(wanted, log, steps)
+    yield from _undone(wanted, log)
+    yield from out_of_order(command, steps)
     yield from _other_ways(wanted, log, steps)
     yield from _other_amounts(command, steps)
     yield from other_qualities(command, steps)
@@ -94,8 +96,8 @@ def _names(words: Sequence[str], word: str) -> bool:
     return any(same_word(word, other) for other in words)
 
 
-def _turned_round(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
-    """Thing and place, start and goal, or first and second exchanged."""
+def _turned_round(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """Thing and place, or start and goal exchanged; on for off."""
     for act in wanted:
         if act.object and act.place and act.relation not in NOT_A_PLACE:
             thing, place = act.object[-1], act.place[-1]
@@ -104,17 +106,41 @@ def _turned_round(command: str, wanted: Sequence[Act], log: _Log, steps: Sequenc
             if reverse and not as_told and not same_word(thing, place):
                 done = f"{place} {reverse[-1].relation} {thing}"
                 yield f"'{thing} {act.relation} {place}' was commanded, '{done}' was done"
-        if act.source and act.place and _visited_in_reverse(act.source[-1:], act.place[-1:], steps):
+        if act.source and act.place and came_in_reverse(act.source[-1:], act.place[-1:], steps):
             yield f"from the {act.source[-1]} to the {act.place[-1]} was commanded, the reverse was done"
-        told = _SWITCHED.intersection(act.rest)
-        if act.kinds == {"switch"} and len(told) == 1:
-            switched = [_SWITCHED.intersection(other.rest) for _, other in log if other.kinds == {"switch"}]
-            if any(switched) and told not in switched:
-                other_way = min(next(filter(None, switched)))
-                yield f"'{act.verb} {min(told)}' was commanded, '{act.verb} {other_way}' was done"
-    for first, second in _in_order(command):
-        if _visited_in_reverse(first, second, steps):
-            yield f"first {' '.join(first)}, then {' '.join(second)} was commanded, the reverse was done"
+        told = _switched(act)
+        if len(told) == 1:
+            switched = [way for _, other in log if (way := _switched(other))]
+            if switched and not any(told <= ways for ways in switched):
+                yield f"'{min(told)}' was commanded, '{min(switched[-1])}' was done"
+
+
+def _switched(act: Act) -> frozenset[str]:
+    """Whether something is switched on or off by an act."""
+    if act.kinds != {"switch"}:
+        return frozenset()
+    return _SWITCHED.intersection(act.rest) or frozenset(
+        way for way, verbs in lexicon().switched.items() if any(same_word(act.verb, verb) for verb in verbs)
+    )
+
+
+def _undone(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
+    """Acts whose reverse was done to the same thing, and they themselves were not."""
+    tools = frozenset[str]().union(*lexicon().traces.values())  # "to the microwave" heats nothing
+    for act in wanted:
+        for one, other in lexicon().reverses:
+            kind, reverse = (one, other) if one in act.kinds else (other, one)
+            if kind not in act.kinds or any(kind in done.kinds for _, done in log):
+                continue
+            amiss = [
+                done
+                for _, done in log
+                if reverse in done.kinds
+                and done.verb not in tools
+                and (not act.object or not done.object or _names(done.object, act.object[-1]))
+            ]
+            if amiss:
+                yield f"'{act.verb}' was commanded, '{amiss[-1].verb}' was done"
 
 
 def _relates(act: Act, thing: str, place: str) -> bool:
@@ -122,41 +148,27 @@ def _relates(act: Act, thing: str, place: str) -> bool:
     return bool(located) and same_word(act.object[-1], thing) and same_word(act.place[-1], place)
 
 
-def _in_order(command: str) -> Iterator[tuple[list[str], list[str]]]:
-    """What is to come before what, by the words that only one of the two parts has."""
-    text = apart(command)
-    if len(parts := _THEN.split(text)) == 2:
-        first, second = parts
-    elif len(parts := _AFTER.split(text)) == 2:
-        second, first = parts
-    else:
-        return
-    one, other = (
-        [word for word in words_of(part) if is_content(word) and not is_verb(word)] for part in (first, second)
-    )
-    yield [word for word in one if not _names(other, word)], [word for word in other if not _names(one, word)]
-
-
-def _visited_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequence[str]) -> bool:
-    """Whether every mention of ``first`` that matters comes after those of ``second``."""
-    mentioned = [Mentions([step]) for step in steps]
-    early = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in first)]
-    late = [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in second)]
-    return bool(early and late) and late[0] < early[0] and late[-1] < early[-1]
-
-
 def _other_ways(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
     """Directions of a motion that the log has the opposites of, and only those."""
-    gone = _ways({word for number, act in log if act.kinds & _MOTIONS for word in words_of(steps[number])})
     said = _ways({word for step in steps for word in words_of(step)})
     for act in wanted:
-        for place, word in enumerate(act.rest if act.kinds & _MOTIONS else ()):
+        moving = next((kinds for kinds in _MOTIONS if act.kinds & kinds), None)
+        if not moving:
+            continue
+        gone = _ways({word for step in steps if _may_be(step, moving) for word in words_of(step)})
+        for place, word in enumerate(act.rest):
             follows = act.rest[place + 1 : place + 2]
             if any(is_content(other) and not other[0].isdigit() for other in follows):
                 continue  # "the left door" is a name
             for other in _opposites(word):
                 if other in gone and word not in said:
                     yield f"'{act.verb} {word}' was commanded, '{act.verb} {other}' was done"
+
+
+def _may_be(step: str, kinds: frozenset[str]) -> bool:
+    """Whether a step tells of such an act, or of none that is known: "backward 2.5 m"."""
+    acts = acts_of(step)
+    return any(act.kinds & kinds for act in acts) if acts else not reports_failure(step)
 
 
 def _ways(words: set[str]) -> set[str]:
@@ -196,4 +208,6 @@ def _value(number: str) -> float:
 
 
 def _unit(word: str) -> str:
+    if word in lexicon().recordings:
+        return "pictures" if word_key(word) in _PICTURES else ""
     return next((spellings[0] for spellings in lexicon().units if word in spellings), "")

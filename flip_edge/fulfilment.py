@@ -21,6 +21,8 @@ _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 _WAYS = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
 MOTIONS = _WAYS | {"find"}
 """Kinds of acts that have goals, not objects."""
+_ALL = frozenset({"them", "both", "all", "these", "those"})
+_OPENING = frozenset({"a", "an", "the", "my", "your", "one", "two", "three", "some"})  # another thing of a list
 _PUTTING = frozenset({"place", "carry"})
 
 
@@ -97,9 +99,10 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
         accepted = _accepted(act)
         hits = sorted({number for number, other in log if other.kinds & accepted})
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
-        alike = sum(other.kinds == act.kinds and _named(other) != _named(act) for other in ends)
-        if 0 < len(hits) <= alike and _named(act) and not _named_in(_named(act), [steps[number] for number in hits]):
-            done = 0.0  # what was done of that kind was done to something else
+        if hits and done:
+            named = things_of(act) or [act.place]
+            alike = [name for other in ends if other.kinds == act.kinds for name in things_of(other) or [other.place]]
+            done = sum(_done_to(name, alike, [steps[number] for number in hits]) for name in named) / len(named)
         if done and act.kinds & _PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
@@ -120,14 +123,30 @@ def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
             yield Demand(word, 1, 1.0 if shown else 0.0)
 
 
-def _named(act: Act) -> tuple[str, ...]:
-    """The words for what an act is done to, or where."""
-    return act.object[-1:] or act.place[-1:]
+def _done_to(name: Sequence[str], names: Sequence[Sequence[str]], steps: Sequence[str]) -> bool:
+    """Whether steps that do an act do it to what is named, among others that it is to be done to.
+
+    A log may have other names. So many steps as there are names will do; and so does one that says it of all of them.
+    """
+    if not name or len(steps) >= len({words[-1] for words in names if words}) or _holds(Mentions(steps), name):
+        return True
+    return any(word in _ALL or word in lexicon().generic for step in steps for word in words_of(step))
 
 
-def _named_in(words: Sequence[str], steps: Sequence[str]) -> bool:
-    said = Mentions(steps)
-    return any(said.hold(word) for word in words)
+def things_of(act: Act) -> list[tuple[str, ...]]:
+    """What an act is done to, thing by thing.
+
+    >>> [things_of(act) for act in acts_of("put the salt and pepper and the red mug on the table")]
+    [[('salt', 'pepper'), ('red', 'mug')]]
+    """
+    found: list[tuple[str, ...]] = []
+    left = list(act.object)
+    for place, word in enumerate(act.rest):
+        if left and word == left[0]:
+            joined = act.rest[max(0, place - 2) : place - 1] == ("and",) and act.rest[place - 1] in _OPENING
+            found = [*found, (word,)] if joined or not found else [*found[:-1], (*found[-1], word)]
+            left.pop(0)
+    return found or ([act.object] if act.object else [])
 
 
 def _accepted(act: Act) -> set[str]:
@@ -177,9 +196,10 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     """
     found = []
     things = [
-        [word for word in act.object if word not in lexicon().recordings]
+        [word for word in thing if word not in lexicon().recordings]
         for act in wanted
         if not act.kinds & MOTIONS and not lexicon().generic.intersection(act.rest)
+        for thing in things_of(act)
     ]
     # `PickObject: mug` names its object where a sentence would not.
     handled = Mentions([" ".join(act.object) or steps[number] for number, act in log])

@@ -28,6 +28,8 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         numbers: numerals.
         units: words after a number that make it an amount, by their spellings.
         qualities: groups of meanings that exclude each other, each with its words.
+        reverses: pairs of kinds of acts that undo each other.
+        switched: verbs of switching, by whether they switch on or off.
         ways: directions, those that are the same together.
         numbered: words before a number that make it a name.
         articles: words that a name follows.
@@ -59,6 +61,8 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numbers: dict[str, int]
     units: tuple[tuple[str, ...], ...]
     qualities: tuple[tuple[frozenset[str], ...], ...]
+    reverses: tuple[tuple[str, str], ...]
+    switched: dict[str, frozenset[str]]
     ways: tuple[frozenset[str], ...]
     numbered: frozenset[str]
     articles: frozenset[str]

@@ -17,6 +17,7 @@ from flip_edge.wording import is_content, same_word, word_key, words_of
 _LABEL = re.compile(r"\d+(?:\.\d+)?|[A-HJ-Z]")  # no "I"
 _SPLIT = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|_")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
+_LONGEST = 12  # letters of a quality
 _RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
 
 
@@ -85,11 +86,23 @@ def _other_kinds(command: str, steps: Sequence[str]) -> Iterator[str]:
         group, meaning = _meanings()[quality]
         others = [
             other
-            for other, same, whose in seen
-            if same_word(same, thing) and _meanings()[other][0] == group and (not of or not whose or same_word(of, whose))
+            for other, same, whose in (*seen, *_run_together(thing, steps))
+            if same_word(same, thing)
+            and _meanings()[other][0] == group
+            and (not of or not whose or same_word(of, whose))
         ]
         if others and not any(_meanings()[other][1] == meaning for other in others):
             yield f"'{quality} {thing}' was commanded, '{others[-1]} {thing}' was done"
+
+
+def _run_together(thing: str, steps: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """A thing and its quality where a log has them in one word: "bluebarrel"."""
+    known = _meanings()
+    for step in steps:
+        for word in words_of(step):
+            for end in range(3, min(len(word) - 2, _LONGEST)):
+                if word[:end] in known and same_word(word[end:], thing):
+                    yield word[:end], thing, ""
 
 
 @lru_cache(maxsize=1)
@@ -112,7 +125,7 @@ def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
         things = place + 1
         while things < len(words) and words[things] in known:
             things += 1
-        if things == len(words) or not is_content(words[things]) and words[things] != "side":
+        if things == len(words) or (not is_content(words[things]) and words[things] != "side"):
             continue
         thing, rest = words[things], words[things + 1 :]
         of = rest[2] if rest[:1] == ["of"] and rest[1:2] and rest[1] in lexicon().articles and len(rest) > 2 else ""

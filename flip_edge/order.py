@@ -1,0 +1,73 @@
+"""What a command wants done first, and whether the log has it the other way round."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from flip_edge.acts import acts_of, is_verb
+from flip_edge.wording import Mentions, apart, is_content, same_word, words_of
+
+_THEN = re.compile(r"\b(?:and then|then|after that)\b")
+_BEFORE = re.compile(r"\bbefore\b")
+_AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
+_ONCE = re.compile(r"\bafter (?!that\b|this\b|which\b)(?P<first>[^,]*),(?P<second>.*)")
+
+
+def out_of_order(command: str, steps: Sequence[str]) -> Iterator[str]:
+    """What the log has in the reverse of the order that the command asks for, in words.
+
+    Args:
+        command: the command.
+        steps: the log.
+    """
+    parts = _in_order(apart(command))
+    said = [[word for word in words_of(part) if is_content(word) and not is_verb(word)] for part in parts]
+    for one, other in pairwise(range(len(parts))):
+        first, second = _only(said[one], said[other]), _only(said[other], said[one])
+        if came_in_reverse(first or _kinds(parts[one]), second or _kinds(parts[other]), steps):
+            told = " ".join(first or [parts[one].strip(" ,")]), " ".join(second or [parts[other].strip(" ,")])
+            yield f"first {told[0]}, then {told[1]} was commanded, the reverse was done"
+
+
+def _in_order(text: str) -> Sequence[str]:
+    """The parts of a command in the order in which they are to be done; none where it asks for no order."""
+    if match := _ONCE.search(text):
+        return match["first"], match["second"]
+    for marks in (_THEN, _BEFORE):
+        if len(parts := marks.split(text)) > 1:
+            return parts
+    if len(parts := _AFTER.split(text)) == 2:
+        return parts[::-1]
+    return ()
+
+
+def _only(words: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The words of one part that the other lacks."""
+    return [word for word in words if not any(same_word(word, other) for other in others)]
+
+
+def _kinds(part: str) -> frozenset[str]:
+    return frozenset(kind for act in acts_of(part) for kind in act.kinds)
+
+
+def came_in_reverse(
+    first: Sequence[str] | frozenset[str], second: Sequence[str] | frozenset[str], steps: Sequence[str]
+) -> bool:
+    """Whether every mention of ``first`` that matters comes after those of ``second``.
+
+    Args:
+        first, second: words, or as a set kinds of acts.
+        steps: the log.
+    """
+    early, late = _where(first, steps), _where(second, steps)
+    return bool(early and late) and late[0] < early[0] and late[-1] < early[-1]
+
+
+def _where(what: Sequence[str] | frozenset[str], steps: Sequence[str]) -> list[int]:
+    """The numbers of the steps that mention some of the words, or do an act of one of the kinds."""
+    if isinstance(what, frozenset):
+        return [number for number, step in enumerate(steps) if what & _kinds(step)]
+    mentioned = [Mentions([step]) for step in steps]
+    return [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in what)]
