@@ -20,6 +20,7 @@ _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _RUN_TOGETHER = (6, 20)  # letters of a word that may be a verb and something else
 _NOT = re.compile("n['\u2019]t\\b")
 NOT_A_PLACE = frozenset({"with", "to", "from"})  # relations that put no thing in a place: a cup with a fork in it
+_ARTICLE = "the"
 _TIMES = frozenset({"s", "ms", "sec"})
 _AUXILIARIES = frozenset({"is", "are", "was", "were", "been"})
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
@@ -72,7 +73,16 @@ def _clauses(text: str) -> list[list[str]]:
     tokens = [
         part for token in _TOKEN.findall(_NOT.sub(" not", _HYPHEN.sub(" ", apart(text)))) for part in _split(token)
     ]
+    value_of = ""  # the key that a value belongs to: of "target=dock_1" the dock is a name, no act
     for place, token in enumerate(tokens):
+        if token in (":", "="):
+            value_of = next((clause[-1] for clause in reversed(clauses) if clause), "")
+            keyed = next((at for at in reversed(range(len(clauses))) if clauses[at]), 0)
+            if len(clauses[keyed]) == 1 and value_of in lexicon().keys and _has_verb(clauses[:keyed]):
+                clauses[keyed].insert(0, _ARTICLE)  # "action: pick, item: mug, place: table" places nothing
+        elif token[0].isalnum() and value_of:
+            clauses.append([_ARTICLE] if value_of in lexicon().keys else [])
+            value_of = ""
         if token == "," and clauses[-1] and _list_goes_on(clauses[-1][-1], tokens[place + 1 :]):
             clauses[-1].append("and")
         elif (
@@ -86,6 +96,10 @@ def _clauses(text: str) -> list[list[str]]:
                 clauses.append([])
             clauses[-1].append(token)
     return [clause for clause in clauses if clause]
+
+
+def _has_verb(clauses: Sequence[Sequence[str]]) -> bool:
+    return any(is_verb(word) and word not in lexicon().leading for clause in clauses for word in clause)
 
 
 def _list_goes_on(last: str, tokens: Sequence[str]) -> bool:

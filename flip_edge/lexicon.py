@@ -28,6 +28,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         numbers: numerals.
         units: words after a number that make it an amount, by their spellings.
         qualities: groups of meanings that exclude each other, each with its words.
+        sides: groups of places beside a thing that exclude each other, each with its phrases.
         reverses: pairs of kinds of acts that undo each other.
         switched: verbs of switching, by whether they switch on or off.
         ways: directions, those that are the same together.
@@ -42,6 +43,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         beside: other words that say where.
         prepositions: words at which a verb's object ends.
         generic: words in place of a name.
+        keys: words before a ":" or "=" whose value is a name.
         body: the robot's own parts.
         directions, recordings: objects that change what "take" and "make" stand for.
     """
@@ -61,6 +63,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numbers: dict[str, int]
     units: tuple[tuple[str, ...], ...]
     qualities: tuple[tuple[frozenset[str], ...], ...]
+    sides: tuple[tuple[frozenset[str], ...], ...]
     reverses: tuple[tuple[str, str], ...]
     switched: dict[str, frozenset[str]]
     ways: tuple[frozenset[str], ...]
@@ -75,6 +78,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     beside: frozenset[str]
     prepositions: frozenset[str]
     generic: frozenset[str]
+    keys: frozenset[str]
     body: frozenset[str]
     directions: frozenset[str]
     recordings: frozenset[str]

@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from flip_edge.acts import is_verb, ruled_out
+from flip_edge.acts import acts_of, is_verb, ruled_out
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import is_content, same_word, word_key, words_of
+from flip_edge.wording import apart, is_content, reports_failure, same_word, word_key, words_of
 
 _LABEL = re.compile(r"\d+(?:\.\d+)?|[A-HJ-Z]")  # no "I"
 _SPLIT = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|_")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
+_PUTTING = frozenset({"place", "carry"})
 _LONGEST = 12  # letters of a quality
 _RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
 
@@ -30,6 +31,7 @@ def other_qualities(command: str, steps: Sequence[str]) -> Iterator[str]:
     """
     yield from _other_labels(command, steps)
     yield from _other_kinds(command, steps)
+    yield from _other_sides(command, steps)
 
 
 # --- numbers and letters that are names: "waypoint 3", "bin A"
@@ -132,3 +134,49 @@ def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
         if is_verb(thing) and not of and thing not in lexicon().numbered:
             continue
         yield word, thing, of
+
+
+# --- where something is put: "behind the rock", "under the table"
+
+
+def _other_sides(command: str, steps: Sequence[str]) -> Iterator[str]:
+    putting = [
+        step for step in steps if not reports_failure(step) and any(act.kinds & _PUTTING for act in acts_of(step))
+    ]
+    put = [told for step in putting for told in _sides_of(step)]
+    if not any(act.kinds & _PUTTING and not act.negated for act in acts_of(command)):
+        return
+    wanted = list(_sides_of(command))
+    for phrase, side, thing in wanted:
+        if any(other[0] == side[0] and other != side for _, other, _ in wanted) or f"from {phrase}" in apart(command):
+            continue  # "from under the table to the top of it"
+        others = [(other, where) for other, where, of in put if where[0] == side[0] and same_word(of, thing)]
+        if others and not any(where == side for _, where in others):
+            yield f"'{phrase} {thing}' was commanded, '{others[-1][0]} {thing}' was done"
+
+
+@lru_cache(maxsize=1)
+def _sides() -> tuple[re.Pattern[str], dict[str, tuple[int, int]]]:
+    """Matches the phrases, and of each its group and its meaning in that group."""
+    known = {
+        phrase: (number, meaning)
+        for number, group in enumerate(lexicon().sides)
+        for meaning, phrases in enumerate(group)
+        for phrase in phrases
+    }
+    longest_first = "|".join(sorted(known, key=len, reverse=True))
+    return re.compile(rf"\b({longest_first})\b((?: +\w+)+)"), known
+
+
+def _sides_of(text: str) -> Iterator[tuple[str, tuple[int, int], str]]:
+    """The phrases of a text with their meanings and the things that follow them."""
+    pattern, known = _sides()
+    text = apart(text)
+    place = 0
+    while match := pattern.search(text, place):
+        place = match.end(1)
+        words = match[2].split()
+        end = next((at for at, word in enumerate(words) if word in lexicon().prepositions | lexicon().boundaries), None)
+        named = [word for word in words[:end] if is_content(word) and word.isalpha()]
+        if named and "and" not in words[:end]:
+            yield match[1], known[match[1]], named[-1]
