@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import apart, is_content, word_key
@@ -68,49 +67,48 @@ def acts_of(text: str) -> tuple[Act, ...]:
 
 def _clauses(text: str) -> list[list[str]]:
     """Words between punctuation and conjunctions; a clause that a negation opens begins with it."""
-    boundaries, negations = lexicon().boundaries, lexicon().negators
-    clauses: list[list[str]] = [[]]
+    words = lexicon()
     tokens = [
         part for token in _TOKEN.findall(_NOT.sub(" not", _HYPHEN.sub(" ", apart(text)))) for part in _split(token)
     ]
-    value_of = ""  # the key that a value belongs to: of "target=dock_1" the dock is a name, no act
+    clauses: list[list[str]] = []
+    ended = True  # the last clause
+    key = ""  # what the next word is a value of: in "target=dock_1" the dock is a name, no act
+    acting = False  # whether a clause before the last one has a verb
     for place, token in enumerate(tokens):
-        if token in (":", "="):
-            value_of = next((clause[-1] for clause in reversed(clauses) if clause), "")
-            keyed = next((at for at in reversed(range(len(clauses))) if clauses[at]), 0)
-            if len(clauses[keyed]) == 1 and value_of in lexicon().keys and _has_verb(clauses[:keyed]):
-                clauses[keyed].insert(0, _ARTICLE)  # "action: pick, item: mug, place: table" places nothing
-        elif token[0].isalnum() and value_of:
-            clauses.append([_ARTICLE] if value_of in lexicon().keys else [])
-            value_of = ""
-        if token == "," and clauses[-1] and _list_goes_on(clauses[-1][-1], tokens[place + 1 :]):
+        if token in (":", "=") and clauses:
+            key = clauses[-1][-1]
+            if acting and len(clauses[-1]) == 1 and key in words.keys:
+                clauses[-1].insert(0, _ARTICLE)  # "action: pick, item: mug, place: table" places nothing
+            ended = True
+        elif token == "," and not ended and _list_goes_on(clauses[-1][-1], tokens, place + 1):
             clauses[-1].append("and")
         elif (
             not token[0].isalnum()
-            or token in boundaries
+            or token in words.boundaries
             or (token in ("and", "to") and _verb_follows(tokens, place + 1))
         ):
-            clauses.append([])
+            ended = True
         else:
-            if token in negations and token != "not":
-                clauses.append([])
+            if ended or key or (token in words.negators and token != "not"):
+                said = clauses[-1] if clauses else []
+                acting = acting or any(is_verb(word) and word not in words.leading for word in said)
+                clauses.append([_ARTICLE] if key in words.keys else [])
             clauses[-1].append(token)
-    return [clause for clause in clauses if clause]
+            ended, key = False, ""
+    return clauses
 
 
-def _has_verb(clauses: Sequence[Sequence[str]]) -> bool:
-    return any(is_verb(word) and word not in lexicon().leading for clause in clauses for word in clause)
-
-
-def _list_goes_on(last: str, tokens: Sequence[str]) -> bool:
+def _list_goes_on(last: str, tokens: Sequence[str], place: int) -> bool:
     """Whether after a comma another thing is named, as in "put a cup, a plate and a fork on the table"."""
     words = lexicon()
-    if not tokens or tokens[0] not in words.articles or last in words.particles | words.directions:
+    if place == len(tokens) or tokens[place] not in words.articles or last in words.particles | words.directions:
         return False
-    for word, successor in pairwise(tokens):
-        if not successor[0].isalnum() or successor in words.boundaries:
+    for at in range(place + 1, len(tokens)):
+        word = tokens[at]
+        if not word[0].isalnum() or word in words.boundaries:
             break
-        if successor in _AUXILIARIES or (word not in words.articles and is_verb(successor)):
+        if word in _AUXILIARIES or (tokens[at - 1] not in words.articles and is_verb(word)):
             return False
     return True
 
@@ -219,6 +217,12 @@ def ruled_out(text: str) -> frozenset[str]:
     return frozenset(word for act in acts if act.negated for word in (act.verb, *act.about)) - meant
 
 
+def done_by(act: Act) -> frozenset[str]:
+    """The kinds of act in a log that fulfil an act of a command."""
+    table = lexicon().done_by
+    return frozenset(kind for wanted in act.kinds for kind in (wanted, *table.get(wanted, ())))
+
+
 def is_verb(word: str) -> bool:
     """Whether the lexicon knows the word as a verb."""
     return bool(_kinds(word))
@@ -277,12 +281,14 @@ def _in_context(
     if last in words.body:
         # Opening the gripper lets go, closing it takes; moving an arm moves nothing else.
         grips = frozenset({"open": "place", "close": "take"}[kind] for kind in kinds & {"open", "close"})
-        return kinds | grips if grips else frozenset({"go"})
-    if last in words.directions:
-        return frozenset({"go"})  # "take a left", "make a turn"
+        return kinds | grips if grips else frozenset({"go"}) | _levels(kinds, rest)
+    if last in words.directions or ("take" in kinds and last in words.routes):
+        return frozenset({"go"})  # "take a left", "make a turn", "take the stairs"
     for word, kind in (("shut", "close"), ("closed", "close"), ("open", "open")):
         if word in rest and kinds & {"press", "pull"}:
             return frozenset({kind})  # "push the drawer shut"
+    if kinds == {"lower"} and things and not any(word in spellings for word in rest for spellings in words.units):
+        return frozenset({"lower", "place"})  # "lowered the pallet"
     if "make" in kinds:
         return frozenset()
     if "turn" in kinds:
@@ -292,9 +298,8 @@ def _in_context(
         return frozenset({"place"}) if stays else frozenset({"exit"})
     if kinds & {"return", "move"}:
         amount = any(word in spellings for word in rest[1:2] for spellings in words.units)
-        for word, kind in (("up", "raise"), ("upward", "raise"), ("down", "lower"), ("downward", "lower")):
-            if word in rest:
-                return frozenset({"go", kind})
+        if levels := _levels(frozenset(), rest):
+            return frozenset({"go"}) | levels
         moved = bool(things) and not amount and rest[0] not in words.prepositions | words.particles
         return frozenset({"carry", "place"}) if moved else frozenset({"go"})
     if "look" in kinds and rest[:1] == ["for"]:
@@ -302,6 +307,16 @@ def _in_context(
     if "go" in kinds and any(word in ("into", "inside", "through") for word in rest[:3]):
         return frozenset({"go", "enter"})
     return kinds
+
+
+def _levels(kinds: frozenset[str], rest: Sequence[str]) -> frozenset[str]:
+    """Whether a motion goes up or down."""
+    said = [
+        kind
+        for word, kind in (("up", "raise"), ("upward", "raise"), ("down", "lower"), ("downward", "lower"))
+        if word in rest
+    ]
+    return kinds & {"raise", "lower"} or frozenset(said[:1])
 
 
 def _switched(rest: Sequence[str]) -> bool:

@@ -10,14 +10,21 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from flip_edge.acts import NOT_A_PLACE, Act, acts_of, following
+from flip_edge.acts import NOT_A_PLACE, Act, acts_of, done_by, following
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
 from flip_edge.qualities import other_qualities
+from flip_edge.support import tried_in_vain, unrecovered_failures
 from flip_edge.wording import Mentions, apart, is_content, reports_failure, same_word, word_key, words_of
 
 _EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
 _WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
+_PUTTING = frozenset({"place", "carry"})
+_KEYED = re.compile(r"(\w+)['\"]?\s*[:=]\s*['\"]?(\w[\w -]*)")
+_THING_KEYS, _PLACE_KEYS = (
+    ("object", "item", "obj", "thing"),
+    ("target", "place", "location", "destination", "to", "on", "in"),
+)
 _MOTIONS = (frozenset({"go", "raise", "lower"}), frozenset({"press"}))
 _PICTURES = frozenset(map(word_key, ("picture", "photo", "photograph", "image")))
 _EXACT = 0.05  # share by which two amounts may differ and be the same
@@ -40,6 +47,7 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     yield from _neglected(wanted, log)
     yield from _turned_round(wanted, log, steps)
     yield from _undone(wanted, log)
+    yield from _failed(command, wanted, log, steps)
     yield from out_of_order(command, steps)
     yield from _other_ways(wanted, log, steps)
     yield from _other_amounts(command, steps)
@@ -52,10 +60,12 @@ def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
         if not act.negated:
             continue
         about = Mentions([" ".join(act.about)]).keys
+        labels = {word_key(word) for word in act.about if word[0].isdecimal()}  # "room 3" is no other room
         done = [
             " ".join((other.verb, *other.rest))
             for _, other in log
-            if other.kinds & act.kinds and (not about or about & Mentions([" ".join(other.about)]).keys)
+            if other.kinds & act.kinds
+            and (not about or (about & (said := Mentions([" ".join(other.about)]).keys) and labels <= said))
         ]
         if not act.kinds:
             said = {word_key(act.verb), *about}
@@ -100,12 +110,15 @@ def _turned_round(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Ite
     """Thing and place, or start and goal exchanged; on for off."""
     for act in wanted:
         if act.object and act.place and act.relation not in NOT_A_PLACE:
+            put = list(_put(log, steps))
             thing, place = act.object[-1], act.place[-1]
-            as_told = [other for _, other in log if _relates(other, thing, place)]
-            reverse = [other for _, other in log if _relates(other, place, thing)]
-            if reverse and not as_told and not same_word(thing, place):
-                done = f"{place} {reverse[-1].relation} {thing}"
-                yield f"'{thing} {act.relation} {place}' was commanded, '{done}' was done"
+            if alike := same_word(thing, place):  # "the big box behind the small box"
+                thing, place = _apart(act.object, act.place)
+            names = [(what, where) if alike else (what[-1:], where[-1:]) for what, where in put]
+            as_told = any(_names(what, thing) and _names(where, place) for what, where in names)
+            reverse = any(_names(what, place) and _names(where, thing) for what, where in names)
+            if thing and place and reverse and not as_told:
+                yield f"'{thing} {act.relation} {place}' was commanded, '{place} {act.relation} {thing}' was done"
         if act.source and act.place and came_in_reverse(act.source[-1:], act.place[-1:], steps):
             yield f"from the {act.source[-1]} to the {act.place[-1]} was commanded, the reverse was done"
         told = _switched(act)
@@ -143,9 +156,50 @@ def _undone(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
                 yield f"'{act.verb}' was commanded, '{amiss[-1].verb}' was done"
 
 
-def _relates(act: Act, thing: str, place: str) -> bool:
-    located = act.object and act.place and act.relation not in NOT_A_PLACE
-    return bool(located) and same_word(act.object[-1], thing) and same_word(act.place[-1], place)
+def _failed(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """Acts that the log says have failed, and that were not done later on either."""
+    for part in unrecovered_failures(steps, command):
+        said = Mentions([part])
+        last = max(number for number, step in enumerate(steps) if part in step)
+        kinds = {kind for act in acts_of(part) for kind in act.kinds}
+        for act in wanted:
+            named = (*act.object[-1:], *act.place[-1:])
+            if not (act.kinds & kinds or word_key(act.verb) in said.keys):
+                continue
+            later = [(number, other) for number, other in log if number >= last and other.kinds & done_by(act)]
+            if any(said.hold(name) for name in named):
+                done = any(Mentions([steps[number]]).hold(name) for number, _ in later for name in named)
+            elif tried_in_vain(part) == {word_key(act.verb)}:  # "insertion failed"
+                done = any(same_word(other.verb, act.verb) for _, other in later)
+            else:
+                continue
+            if not done:
+                yield f"'{act.verb}' has failed"
+                break
+
+
+def _apart(thing: Sequence[str], place: Sequence[str]) -> tuple[str, str]:
+    """The words that tell a thing and a place of one name from each other."""
+    for one, other in zip(reversed(thing), reversed(place), strict=False):
+        if not same_word(one, other):
+            return one, other
+    return "", ""
+
+
+def _put(log: _Log, steps: Sequence[str]) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    """What was put where: by the words of an act, or by the keys of a skill that was called."""
+    called = []
+    for number, act in log:
+        if act.object and act.place:
+            if act.relation not in NOT_A_PLACE:
+                yield act.object, act.place
+        elif act.kinds & _PUTTING:
+            called.append(number)
+    for number in dict.fromkeys(called):
+        given = {key: words_of(value) for key, value in _KEYED.findall(apart(steps[number]))}
+        what, where = ([word for key in keys for word in given.get(key, ())] for keys in (_THING_KEYS, _PLACE_KEYS))
+        if what and where:
+            yield what, where
 
 
 def _other_ways(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:

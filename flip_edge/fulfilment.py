@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from flip_edge.acts import Act, acts_of
+from flip_edge.acts import Act, acts_of, done_by
 from flip_edge.contradictions import contradictions
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import Mentions, is_content, parts_of, reports_failure, same_word, word_key, words_of
@@ -96,7 +96,7 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
     for act in ends or wanted:
         if "them" not in act.rest:
             times, words = _times(act)
-        accepted = _accepted(act)
+        accepted = done_by(act)
         hits = sorted({number for number, other in log if other.kinds & accepted})
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
         if hits and done:
@@ -149,12 +149,6 @@ def things_of(act: Act) -> list[tuple[str, ...]]:
     return found or ([act.object] if act.object else [])
 
 
-def _accepted(act: Act) -> set[str]:
-    """The kinds of act in a log that fulfil an act of a command."""
-    table = lexicon().done_by
-    return {kind for wanted in act.kinds for kind in (wanted, *table.get(wanted, ()))}
-
-
 def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
     """Whether something is mentioned by which such acts are done: a microwave heats."""
     traces = {word_key(word) for kind in kinds for word in lexicon().traces.get(kind, ())}
@@ -202,10 +196,10 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
         for thing in things_of(act)
     ]
     # `PickObject: mug` names its object where a sentence would not.
-    handled = Mentions([" ".join(act.object) or steps[number] for number, act in log])
+    handled = Mentions(list(dict.fromkeys(" ".join(act.object) or steps[number] for number, act in log)))
     found += [_holds(handled, words) for words in things if words]
     goals = [act.place for act in wanted if act.kinds <= _WAYS and act.place]
-    gone_to = Mentions([steps[number] for number, act in log if act.kinds & _WAYS])
+    gone_to = Mentions([steps[number] for number in sorted({number for number, act in log if act.kinds & _WAYS})])
     found += [_holds(gone_to, words) for words in goals]
     return sum(found) / len(found) if found and log else None
 

@@ -45,7 +45,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         generic: words in place of a name.
         keys: words before a ":" or "=" whose value is a name.
         body: the robot's own parts.
-        directions, recordings: objects that change what "take" and "make" stand for.
+        directions, routes, recordings: objects that change what "take" and "make" stand for.
     """
 
     opposites: tuple[tuple[str, str], ...]
@@ -81,6 +81,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keys: frozenset[str]
     body: frozenset[str]
     directions: frozenset[str]
+    routes: frozenset[str]
     recordings: frozenset[str]
 
 

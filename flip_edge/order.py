@@ -9,6 +9,7 @@ from itertools import pairwise
 from flip_edge.acts import acts_of, is_verb
 from flip_edge.wording import Mentions, apart, is_content, same_word, words_of
 
+_MOST = 12  # parts that a command may be made of; what has more is none that a person would give
 _THEN = re.compile(r"\b(?:and then|then|after that)\b")
 _BEFORE = re.compile(r"\bbefore\b")
 _AFTER = re.compile(r"\bafter\b(?! (?:that|this|which)\b)")
@@ -23,10 +24,17 @@ def out_of_order(command: str, steps: Sequence[str]) -> Iterator[str]:
         steps: the log.
     """
     parts = _in_order(apart(command))
+    if len(parts) > _MOST:
+        return
+    mentioned = [Mentions([step]) for step in steps] if parts else []
     said = [[word for word in words_of(part) if is_content(word) and not is_verb(word)] for part in parts]
     for one, other in pairwise(range(len(parts))):
         first, second = _only(said[one], said[other]), _only(said[other], said[one])
-        if came_in_reverse(first or _kinds(parts[one]), second or _kinds(parts[other]), steps):
+        early, late = (
+            _mentioning(words, mentioned) if words else _doing(parts[part], steps)
+            for words, part in ((first, one), (second, other))
+        )
+        if _reversed(early, late):
             told = " ".join(first or [parts[one].strip(" ,")]), " ".join(second or [parts[other].strip(" ,")])
             yield f"first {told[0]}, then {told[1]} was commanded, the reverse was done"
 
@@ -48,26 +56,22 @@ def _only(words: Sequence[str], others: Sequence[str]) -> list[str]:
     return [word for word in words if not any(same_word(word, other) for other in others)]
 
 
-def _kinds(part: str) -> frozenset[str]:
-    return frozenset(kind for act in acts_of(part) for kind in act.kinds)
+def came_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequence[str]) -> bool:
+    """Whether every mention of the words ``first`` that matters comes after those of ``second``."""
+    mentioned = [Mentions([step]) for step in steps]
+    return _reversed(_mentioning(first, mentioned), _mentioning(second, mentioned))
 
 
-def came_in_reverse(
-    first: Sequence[str] | frozenset[str], second: Sequence[str] | frozenset[str], steps: Sequence[str]
-) -> bool:
-    """Whether every mention of ``first`` that matters comes after those of ``second``.
-
-    Args:
-        first, second: words, or as a set kinds of acts.
-        steps: the log.
-    """
-    early, late = _where(first, steps), _where(second, steps)
+def _reversed(early: Sequence[int], late: Sequence[int]) -> bool:
+    """Whether what should come early begins and ends after what should come late."""
     return bool(early and late) and late[0] < early[0] and late[-1] < early[-1]
 
 
-def _where(what: Sequence[str] | frozenset[str], steps: Sequence[str]) -> list[int]:
-    """The numbers of the steps that mention some of the words, or do an act of one of the kinds."""
-    if isinstance(what, frozenset):
-        return [number for number, step in enumerate(steps) if what & _kinds(step)]
-    mentioned = [Mentions([step]) for step in steps]
-    return [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in what)]
+def _mentioning(words: Sequence[str], mentioned: Sequence[Mentions]) -> list[int]:
+    return [number for number, said in enumerate(mentioned) if any(said.hold(word) for word in words)]
+
+
+def _doing(part: str, steps: Sequence[str]) -> list[int]:
+    """The numbers of the steps that do an act of a kind that a part of the command asks for."""
+    kinds = frozenset(kind for act in acts_of(part) for kind in act.kinds)
+    return [number for number, step in enumerate(steps) if any(act.kinds & kinds for act in acts_of(step))]

@@ -14,9 +14,9 @@ from flip_edge.acts import acts_of, is_verb, ruled_out
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import apart, is_content, reports_failure, same_word, word_key, words_of
 
-_LABEL = re.compile(r"\d+(?:\.\d+)?|[A-HJ-Z]")  # no "I"
-_SPLIT = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|_")
-_TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
+_LABEL = re.compile(r"[A-Za-z]?\d+(?:\.\d+)?|[A-HJ-Z]")  # no "I"
+_HUMP, _NUMBERED = re.compile(r"(?<=[a-z])(?=[A-Z])|_"), re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
+_TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
 _PUTTING = frozenset({"place", "carry"})
 _LONGEST = 12  # letters of a quality
 _RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
@@ -59,7 +59,7 @@ def _among(word: str, words: Collection[str]) -> bool:
 
 def _tokens(text: str) -> list[str]:
     """Words, numbers and marks, identifiers taken apart, in their own case."""
-    return _TOKEN.findall(_SPLIT.sub(" ", text))
+    return _TOKEN.findall(_NUMBERED.sub(" ", _HUMP.sub(" ", text)))
 
 
 def _labelled(text: str) -> list[tuple[str, str]]:
@@ -121,12 +121,11 @@ def _meanings() -> dict[str, tuple[int, int]]:
 def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
     """Qualities, the things that have them, and whose part these are: ("north", "side", "tower")."""
     words, known = words_of(text), _meanings()
-    for place, word in enumerate(words):
+    things = len(words)  # where the next word that is no quality stands
+    for place, word in reversed(list(enumerate(words))):
         if word not in known:
+            things = place
             continue
-        things = place + 1
-        while things < len(words) and words[things] in known:
-            things += 1
         if things == len(words) or (not is_content(words[things]) and words[things] != "side"):
             continue
         thing, rest = words[things], words[things + 1 :]

@@ -153,6 +153,11 @@ def unrecovered_failures(steps: Sequence[str], command: str = "") -> tuple[str, 
     return tuple(left)
 
 
+def tried_in_vain(part: str) -> set[str]:
+    """What a part of a step says was tried in vain, as the keys of its words."""
+    return _Attempt(part).words
+
+
 class _Attempt:
     """What a part of a step says was tried in vain."""
 

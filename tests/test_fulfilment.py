@@ -39,6 +39,18 @@ PICKED, DROVE, PUT = "picked up the mug", "drove to the sink", "put the mug in t
         ("inspect the pump", ["drove to the pump", "took a picture of the pump"], 1.0),
         ("inspect the pump", ["drove to the pump"], 0.0),
         ("open the door and turn on the lamp", ["opened the door"], 0.5),
+        # each thing of a list, and each of several acts of a kind
+        ("put the mug and the plate in the sink", [PICKED, PUT], 0.5),
+        ("put the mug and the plate in the sink", [PICKED, PUT, "put the plate in the sink"], 1.0),
+        ("put the mug and the plate in the sink", [PICKED, "put them in the sink"], 1.0),
+        ("put the mug and the plate in the sink", ["put the cup in the sink", "put the dish in the sink"], 1.0),
+        (
+            "leave a hose, a cable and a filter in the bin",
+            ["left the cable in the bin", "left the hose in the bin"],
+            2 / 3,
+        ),
+        ("vacuum the lounge, then mop the kitchen", ["vacuumed the lounge"], 0.5),
+        ("vacuum the lounge, then mop the kitchen", ["vacuumed the lounge", "mopped the kitchen"], 1.0),
         # what the lexicon does not know is not held against the run
         ("frobnicate the widget", [PICKED], 1.0),
         ("bring the mug to the sink", ["Becher genommen", "Becher abgestellt"], 1.0),
@@ -66,6 +78,8 @@ def test_completed(command: str, steps: list[str], completed: float) -> None:
         ("go to the lab and pick up the mug", ["drove to the lab", "picked up the plate"], 0.5),
         ("drive 2 m forward", ["drove 2 m forward"], None),
         ("put the mug in the sink", ["Becher abgestellt"], None),
+        ("put the mug and the fork in the sink", [PICKED, PUT], 0.5),
+        ("put the mug in the sink", ["skill=PLACE args=(obj=mug 3, place=sink)"], 1.0),
     ],
 )
 def test_handled(command: str, steps: list[str], handled: float | None) -> None:
@@ -135,6 +149,66 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("go to the desk with the plate", ["picked up the plate", "drove to the desk", "put down the plate"], False),
         ("go to the desk without the plate", ["picked up the plate", "drove to the desk"], True),
         ("go to the desk without the plate", ["put down the plate", "drove to the desk"], False),
+        # another number or letter of the same thing
+        ("go to waypoint 3", ["arrived at waypoint 5"], True),
+        ("go to waypoint 3", ["arrived at waypoint_03"], False),
+        ("go to waypoint 3", ["passed waypoint 2", "arrived at waypoint 3"], False),
+        ("go to waypoint three", ["arrived at waypoint 5"], False),  # no claim
+        ("go to waypoint 3", ["arrived at waypoints 1-4"], False),
+        ("go from room 3 to room 5", ["left room 3"], False),  # unfinished is another matter
+        ("go from room 3 to room 5", ["left room 3", "arrived at room 6"], True),
+        ("put it in bin A", ["put it in bin B"], True),
+        ("put it in bin A", ["put_down(above_bin_A)"], False),
+        ("bring it to rack B4", ["arrived at rack B2"], True),
+        ("go to desk F8", ["go to deskF8"], False),
+        ("do not go to room 3", ["went to room 4"], False),
+        ("drive to shelf 3", ["drove 4 m", "found 5 boxes on the shelf"], False),
+        ("take the box on shelf 3", ["saw shelf 2 boxes"], False),
+        # sides and other qualities
+        ("inspect the north side of the tower", ["photographed the south side of the tower"], True),
+        ("inspect the north side of the tower", ["flew past the south side of the shed"], False),
+        ("inspect the north side of the tower", ["photographed the south side", "and the north side"], False),
+        ("open the top drawer", ["opened the bottom drawer"], True),
+        ("bring the small box", ["picked up the big box"], True),
+        ("bring the big box", ["picked up the large box"], False),
+        ("find a black pipe", ["detect silverpipe on platform"], True),
+        ("take the second box", ["took the third box"], True),
+        # where it was put
+        ("put the box behind the rock", ["put the box in front of the rock"], True),
+        ("put the box under the table", ["placed the box on top of the table"], True),
+        ("put the box on the table", ["took the box from under the table", "put the box on the table"], False),
+        ("move the box from under the table to the top of the table", ["put the box on the table"], False),
+        ("put the big box behind the small box", ["placed the small box behind the big box"], True),
+        ("put the big box behind the small box", ["placed the big box behind the small box"], False),
+        ("stack the red block on the blue block", ["{skill: place, object: blue_block, target: red_block}"], True),
+        ("stack the red block on the blue block", ["{skill: place, object: red_block, target: blue_block}"], False),
+        # undone, or done the other way
+        ("close the drawer", ["opened the drawer"], True),
+        ("close the drawer", ["opened the drawer", "closed the drawer"], False),
+        ("lower the lift", ["moved the lift up by 8 cm"], True),
+        ("cool the potato", ["heated the potato in the microwave"], True),
+        ("cool the pot", ["went to the microwave", "put the pot in the fridge"], False),
+        ("turn off the lights", ["pressed the switch", "the lights are on"], True),
+        ("turn off the lamp", ["turned the lamp off that is on"], False),
+        ("deactivate the charger", ["activated the charger"], True),
+        ("turn left", ["rotated 90 degrees clockwise"], True),
+        ("turn left", ["rotated 90 degrees counterclockwise"], False),
+        ("move 2.5 m forward", ["backward 2.5 m"], True),
+        ("move 2.5 m forward", ["failed to move backward", "forward 2.5 m"], False),
+        ("push the ball to the right", ["push left ball"], True),
+        ("take 10 pictures of the pump", ["took 4 pictures of the pump"], True),
+        # the order of several
+        ("go to the hall, then to the lab and then to the roof", ["at the roof", "at the lab", "at the hall"], True),
+        ("go to the hall, then to the lab and then to the roof", ["at the hall", "at the lab", "at the roof"], False),
+        ("after you go to the lab, undock", ["undocked", "drove to the lab"], True),
+        ("after you go to the lab, undock", ["drove to the lab", "undocked"], False),
+        # what failed
+        ("put the mug in the sink", [PICKED, "failed to put the mug in the sink"], True),
+        ("put the mug in the sink", ["failed to put the mug in the sink", "the mug was placed in the sink"], False),
+        ("take the box", ["arm: pick BOX FAILED", "arm: holding BOX"], False),
+        ("insert the peg in the hole", ["moved above the hole", "insertion failed", "released the peg"], True),
+        ("insert the peg in the hole", ["insertion failed", "inserted the peg in the hole"], False),
+        ("put the mug in the sink", [PUT, "failed to go home: the way is blocked"], False),
     ],
 )
 def test_contradictions(command: str, steps: list[str], contradicted: bool) -> None:
@@ -145,6 +219,13 @@ def test_what_is_said_of_a_contradiction() -> None:
     assert fulfilment("put the mug on the box", ["placed the box on the mug"]).contradictions == (
         "'mug on box' was commanded, 'box on mug' was done",
     )
+
+
+def test_long_texts_are_compared_in_time_that_grows_with_them() -> None:
+    """One that grew with the square would take minutes."""
+    for word in ("then go ", "red ", ": ", "the, ", "failed to put the mug; ", "a=", "put the mug, ", "B3 "):
+        fulfilment("first put the red mug on table 3, then the blue one", [word * 5000])
+        fulfilment(word * 2000, [PICKED, PUT])
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=5))
