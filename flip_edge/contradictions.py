@@ -158,7 +158,7 @@ def _undone(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
 
 def _failed(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
     """Acts that the log says have failed, and that were not done later on either."""
-    for part in unrecovered_failures(steps, command):
+    for part in dict.fromkeys(unrecovered_failures(steps, command)):
         said = Mentions([part])
         last = max(number for number, step in enumerate(steps) if part in step)
         kinds = {kind for act in acts_of(part) for kind in act.kinds}

@@ -91,6 +91,9 @@ _Log = Sequence[tuple[int, Act]]
 
 def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
     ends = [act for act in wanted if not same_word(act.verb, "use")]  # "use the knife to cut the bread" wants it cut
+    names: dict[frozenset[str], set[str]] = {}  # by the kinds of act, what it is to be done to
+    for act in ends:
+        names.setdefault(act.kinds, set()).update(name[-1] for name in things_of(act) or [act.place] if name)
     times = 1
     words: tuple[str, ...] = ()
     for act in ends or wanted:
@@ -101,8 +104,8 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
         if hits and done:
             named = things_of(act) or [act.place]
-            alike = [name for other in ends if other.kinds == act.kinds for name in things_of(other) or [other.place]]
-            done = sum(_done_to(name, alike, [steps[number] for number in hits]) for name in named) / len(named)
+            others = len(names.get(act.kinds, ()))
+            done = sum(_done_to(name, others, [steps[number] for number in hits]) for name in named) / len(named)
         if done and act.kinds & _PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
@@ -123,12 +126,12 @@ def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
             yield Demand(word, 1, 1.0 if shown else 0.0)
 
 
-def _done_to(name: Sequence[str], names: Sequence[Sequence[str]], steps: Sequence[str]) -> bool:
-    """Whether steps that do an act do it to what is named, among others that it is to be done to.
+def _done_to(name: Sequence[str], names: int, steps: Sequence[str]) -> bool:
+    """Whether steps that do an act do it to what is named, one of so many names that it is to be done to.
 
     A log may have other names. So many steps as there are names will do; and so does one that says it of all of them.
     """
-    if not name or len(steps) >= len({words[-1] for words in names if words}) or _holds(Mentions(steps), name):
+    if not name or len(steps) >= names or _holds(Mentions(steps), name):
         return True
     return any(word in _ALL or word in lexicon().generic for step in steps for word in words_of(step))
 

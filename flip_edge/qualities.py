@@ -84,8 +84,12 @@ def _labelled(text: str) -> list[tuple[str, str]]:
 
 def _other_kinds(command: str, steps: Sequence[str]) -> Iterator[str]:
     seen = [told for step in steps for told in _qualified(step)]
-    for quality, thing, of in _qualified(command):
+    wanted = list(_qualified(command))
+    for quality, thing, of in wanted:
         group, meaning = _meanings()[quality]
+        meant = {_meanings()[other] for other, same, _ in wanted if same_word(same, thing)}
+        if group and len({told for told in meant if told[0] == group}) > 1:
+            continue  # "from the top shelf to the bottom shelf", of which a log may tell one
         others = [
             other
             for other, same, whose in (*seen, *_run_together(thing, steps))
@@ -124,7 +128,8 @@ def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
     things = len(words)  # where the next word that is no quality stands
     for place, word in reversed(list(enumerate(words))):
         if word not in known:
-            things = place
+            joins = word == "and" and place + 1 < len(words) and words[place + 1] in known  # "black and white"
+            things = things if joins else place
             continue
         if things == len(words) or (not is_content(words[things]) and words[things] != "side"):
             continue

@@ -141,11 +141,12 @@ def unrecovered_failures(steps: Sequence[str], command: str = "") -> tuple[str, 
     parts = [part for step in steps for part in parts_of(step)]
     told = {word_key(word) for word in words_of(command) if is_content(word)}
     left = []
+    good = [(number, part) for number, part in enumerate(parts) if not reports_failure(part)]
     for number, part in enumerate(parts):
         if not reports_failure(part):
             continue
         tried = _Attempt(part)
-        if any(tried.made_good_by(later) for later in parts[number + 1 :] if not reports_failure(later)):
+        if any(tried.made_good_by(later) for place, later in good if place > number):
             continue
         if told and tried.is_a_way and not told & tried.words:
             continue
