@@ -1,8 +1,8 @@
 """What the rules about acts find, without a model: ``python -m benchmarks.acts FILE.jsonl ...``.
 
 Of rows of ``training.prepare`` (runs with mismatches that are known to be some) and of any dataset that ``flip-edge
-evaluate`` reads: in how many the acts of the log contradict the command, leave some of it undone, or are done to
-something else. What they find in runs that match are their false alarms.
+evaluate`` reads: in how many the acts of the log contradict the command or have failed, leave some of it undone, or
+are done to something else. What they find in runs that match are their false alarms.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
     print("| | runs | contradicted | not all done | not to what was named |\n|---|---|---|---|---|")
     for kind, runs in sorted(found.items(), key=lambda item: (item[0] != MATCH, item[0])):
         shares = (
-            sum(bool(run.contradictions) for run in runs),
+            sum(bool(run.contradictions or run.failed) for run in runs),
             sum(run.completed < 1 for run in runs),
             sum(run.handled is not None and run.handled < 1 for run in runs),
         )

@@ -20,6 +20,8 @@ _RUN_TOGETHER = (6, 20)  # letters of a word that may be a verb and something el
 _NOT = re.compile("n['\u2019]t\\b")
 NOT_A_PLACE = frozenset({"with", "to", "from"})  # relations that put no thing in a place: a cup with a fork in it
 _ARTICLE = "the"
+PUTTING = frozenset({"place", "carry"})
+"""Kinds of acts that put something somewhere."""
 _TIMES = frozenset({"s", "ms", "sec"})
 _AUXILIARIES = frozenset({"is", "are", "was", "were", "been"})
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it

@@ -53,7 +53,8 @@ def features(evidence: Evidence) -> dict[str, float] | None:
     - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
     - ``placed``: share of the places where things are to be put that the steps of putting name; ``found`` likewise.
     - ``completed``: share of the acts asked for that were done, often enough and to the end.
-    - ``consistent``: 0 where something was done the wrong way round, or against the command; else 1.
+    - ``consistent``: 0 where something was done the wrong way round, or against the command, or has failed for good;
+      else 1.
     - ``f1``: word F1 of the inferred instruction.
     - ``contrast``: 1 where no command that differs in one thing is likelier; where one is, the command's share of the
       probability of both, doubled.
@@ -70,7 +71,7 @@ def features(evidence: Evidence) -> dict[str, float] | None:
         support.found if acts.handled is None else acts.handled,
         support.found if acts.placed is None else acts.placed,
         acts.completed,
-        0.0 if acts.contradictions else 1.0,
+        0.0 if acts.contradictions or acts.failed else 1.0,
         evidence.overlap.f1 if evidence.overlap else 0.0,
         min(1.0, 2 / (1 + math.exp(min(50.0, -contrast.margin)))),
         0.0 if support.failures else 1.0,

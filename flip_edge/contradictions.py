@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from flip_edge.acts import NOT_A_PLACE, Act, acts_of, done_by, following
+from flip_edge.acts import NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
 from flip_edge.qualities import other_qualities
@@ -19,12 +19,9 @@ from flip_edge.wording import Mentions, apart, is_content, reports_failure, same
 
 _EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
 _WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
-_PUTTING = frozenset({"place", "carry"})
 _KEYED = re.compile(r"(\w+)['\"]?\s*[:=]\s*['\"]?(\w[\w -]*)")
-_THING_KEYS, _PLACE_KEYS = (
-    ("object", "item", "obj", "thing"),
-    ("target", "place", "location", "destination", "to", "on", "in"),
-)
+_THING_KEYS = ("object", "item", "obj", "thing")
+_PLACE_KEYS = ("target", "place", "location", "destination", "to", "on", "in")
 _MOTIONS = (frozenset({"go", "raise", "lower"}), frozenset({"press"}))
 _PICTURES = frozenset(map(word_key, ("picture", "photo", "photograph", "image")))
 _EXACT = 0.05  # share by which two amounts may differ and be the same
@@ -47,11 +44,36 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     yield from _neglected(wanted, log)
     yield from _turned_round(wanted, log, steps)
     yield from _undone(wanted, log)
-    yield from _failed(command, wanted, log, steps)
     yield from out_of_order(command, steps)
     yield from _other_ways(wanted, log, steps)
     yield from _other_amounts(command, steps)
     yield from other_qualities(command, steps)
+
+
+def failed_for_good(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """Parts of steps that say that an act that was asked for has failed, where it was not done later on either.
+
+    Args:
+        command, wanted, log, steps: as for :func:`contradictions`.
+    """
+    for part in dict.fromkeys(unrecovered_failures(steps, command)):
+        said = Mentions([part])
+        last = max(number for number, step in enumerate(steps) if part in step)
+        kinds = {kind for act in acts_of(part) for kind in act.kinds}
+        for act in wanted:
+            named = (*act.object[-1:], *act.place[-1:])
+            if not (act.kinds & kinds or word_key(act.verb) in said.keys):
+                continue
+            later = [(number, other) for number, other in log if number >= last and other.kinds & done_by(act)]
+            if any(said.hold(name) for name in named):
+                done = any(Mentions([steps[number]]).hold(name) for number, _ in later for name in named)
+            elif tried_in_vain(part) == {word_key(act.verb)}:  # "insertion failed"
+                done = any(same_word(other.verb, act.verb) for _, other in later)
+            else:
+                continue
+            if not done:
+                yield part
+                break
 
 
 def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
@@ -156,28 +178,6 @@ def _undone(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
                 yield f"'{act.verb}' was commanded, '{amiss[-1].verb}' was done"
 
 
-def _failed(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
-    """Acts that the log says have failed, and that were not done later on either."""
-    for part in dict.fromkeys(unrecovered_failures(steps, command)):
-        said = Mentions([part])
-        last = max(number for number, step in enumerate(steps) if part in step)
-        kinds = {kind for act in acts_of(part) for kind in act.kinds}
-        for act in wanted:
-            named = (*act.object[-1:], *act.place[-1:])
-            if not (act.kinds & kinds or word_key(act.verb) in said.keys):
-                continue
-            later = [(number, other) for number, other in log if number >= last and other.kinds & done_by(act)]
-            if any(said.hold(name) for name in named):
-                done = any(Mentions([steps[number]]).hold(name) for number, _ in later for name in named)
-            elif tried_in_vain(part) == {word_key(act.verb)}:  # "insertion failed"
-                done = any(same_word(other.verb, act.verb) for _, other in later)
-            else:
-                continue
-            if not done:
-                yield f"'{act.verb}' has failed"
-                break
-
-
 def _apart(thing: Sequence[str], place: Sequence[str]) -> tuple[str, str]:
     """The words that tell a thing and a place of one name from each other."""
     for one, other in zip(reversed(thing), reversed(place), strict=False):
@@ -193,7 +193,7 @@ def _put(log: _Log, steps: Sequence[str]) -> Iterator[tuple[Sequence[str], Seque
         if act.object and act.place:
             if act.relation not in NOT_A_PLACE:
                 yield act.object, act.place
-        elif act.kinds & _PUTTING:
+        elif act.kinds & PUTTING:
             called.append(number)
     for number in dict.fromkeys(called):
         given = {key: words_of(value) for key, value in _KEYED.findall(apart(steps[number]))}

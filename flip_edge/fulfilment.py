@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from flip_edge.acts import Act, acts_of, done_by
-from flip_edge.contradictions import contradictions
+from flip_edge.acts import PUTTING, Act, acts_of, done_by
+from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import Mentions, is_content, parts_of, reports_failure, same_word, word_key, words_of
 
@@ -23,7 +23,6 @@ MOTIONS = _WAYS | {"find"}
 """Kinds of acts that have goals, not objects."""
 _ALL = frozenset({"them", "both", "all", "these", "those"})
 _OPENING = frozenset({"a", "an", "the", "my", "your", "one", "two", "three", "some"})  # another thing of a list
-_PUTTING = frozenset({"place", "carry"})
 
 
 @dataclass(frozen=True)
@@ -51,12 +50,14 @@ class Fulfilment:
             log goes to, in [0, 1]; None where it names none, or where the log has no act that is known.
         placed: share of the places it wants things put that the log's steps of putting name; None likewise.
         contradictions: what was done the wrong way round or against the command, in words.
+        failed: parts of steps that say that an act asked for has failed, and it was not done later on either.
     """
 
     demands: tuple[Demand, ...] = ()
     handled: float | None = None
     placed: float | None = None
     contradictions: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
     @property
     def completed(self) -> float:
@@ -76,13 +77,15 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     ]
     wanted = [act for act in acts_of(command) if not act.negated]
     against = tuple(contradictions(command, wanted, log, steps))
+    failed = tuple(failed_for_good(command, wanted, log, steps))
     if not any(acts_of(step) for step in steps):
-        return Fulfilment(contradictions=against)
+        return Fulfilment(contradictions=against, failed=failed)
     return Fulfilment(
         demands=(*_acts_demanded(wanted, log, steps), *_states_demanded(wanted, log, steps)),
         handled=_handled(wanted, log, steps),
         placed=_placed(wanted, log, steps),
         contradictions=against,
+        failed=failed,
     )
 
 
@@ -106,7 +109,7 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
             named = things_of(act) or [act.place]
             others = len(names.get(act.kinds, ()))
             done = sum(_done_to(name, others, [steps[number] for number in hits]) for name in named) / len(named)
-        if done and act.kinds & _PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
+        if done and act.kinds & PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
         if done and counted and not _said_at_once(times, words, [steps[number] for number in hits]):
@@ -118,7 +121,7 @@ def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
     """ "A washed apple" asks for washing."""
     asked = {kind for act in wanted for kind in act.kinds}
     # Of a thing alone: "to the cold storage" asks for nothing.
-    for word in (word for act in wanted if act.kinds & _PUTTING for word in act.object):
+    for word in (word for act in wanted if act.kinds & PUTTING for word in act.object):
         kinds = {kind for kind, states in lexicon().states.items() if word in states}
         if kinds and not kinds & asked:
             asked |= kinds
@@ -213,8 +216,8 @@ def _holds(mentions: Mentions, words: Sequence[str]) -> bool:
 
 def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
     """Share of the goals that steps of putting something name, anywhere: "opened the drawer and put it inside"."""
-    goals = [act.place[-1] for act in wanted if act.place and _PUTTING & act.kinds and act.relation != "with"]
-    put = sorted({number for number, act in log if act.kinds & _PUTTING})
+    goals = [act.place[-1] for act in wanted if act.place and PUTTING & act.kinds and act.relation != "with"]
+    put = sorted({number for number, act in log if act.kinds & PUTTING})
     if not goals or not put:
         return None
     found = Mentions([steps[number] for number in put])

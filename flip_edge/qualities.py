@@ -10,15 +10,15 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from flip_edge.acts import acts_of, is_verb, ruled_out
+from flip_edge.acts import PUTTING, acts_of, is_verb, ruled_out
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import apart, is_content, reports_failure, same_word, word_key, words_of
 
 _LABEL = re.compile(r"[A-Za-z]?\d+(?:\.\d+)?|[A-HJ-Z]")  # no "I"
 _HUMP, _NUMBERED = re.compile(r"(?<=[a-z])(?=[A-Z])|_"), re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
 _TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
-_PUTTING = frozenset({"place", "carry"})
 _LONGEST = 12  # letters of a quality
+_NAME = 8  # words after a phrase among which the thing is named
 _RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
 
 
@@ -38,7 +38,8 @@ def other_qualities(command: str, steps: Sequence[str]) -> Iterator[str]:
 
 
 def _other_labels(command: str, steps: Sequence[str]) -> Iterator[str]:
-    wanted = [pair for pair in _labelled(command) if not ruled_out(command) & {pair[0].lower(), pair[1].lower()}]
+    unwanted = ruled_out(command)
+    wanted = [pair for pair in _labelled(command) if not unwanted & {word.lower() for word in pair}]
     if not wanted or any(_RANGE.search(step) for step in steps):
         return
     seen = [pair for step in steps for pair in _labelled(step)]
@@ -145,10 +146,10 @@ def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
 
 def _other_sides(command: str, steps: Sequence[str]) -> Iterator[str]:
     putting = [
-        step for step in steps if not reports_failure(step) and any(act.kinds & _PUTTING for act in acts_of(step))
+        step for step in steps if not reports_failure(step) and any(act.kinds & PUTTING for act in acts_of(step))
     ]
     put = [told for step in putting for told in _sides_of(step)]
-    if not any(act.kinds & _PUTTING and not act.negated for act in acts_of(command)):
+    if not any(act.kinds & PUTTING and not act.negated for act in acts_of(command)):
         return
     wanted = list(_sides_of(command))
     for phrase, side, thing in wanted:
@@ -169,7 +170,7 @@ def _sides() -> tuple[re.Pattern[str], dict[str, tuple[int, int]]]:
         for phrase in phrases
     }
     longest_first = "|".join(sorted(known, key=len, reverse=True))
-    return re.compile(rf"\b({longest_first})\b((?: +\w+)+)"), known
+    return re.compile(rf"\b({longest_first})\b((?: +\w+){{1,{_NAME}}})"), known
 
 
 def _sides_of(text: str) -> Iterator[tuple[str, tuple[int, int], str]]:
