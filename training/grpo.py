@@ -64,9 +64,9 @@ class Options:
     steps: int = 60
     prompts: int = 4
     generations: int = 8
-    learning_rate: float = 2e-4
+    learning_rate: float = 1.5e-4
     temperature: float = 1.0
-    beta: float = 0.5
+    beta: float = 0.3
     dtype: str = "float32"
     seed: int = 0
 
