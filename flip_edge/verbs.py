@@ -4,13 +4,15 @@ from __future__ import annotations
 
 _IRREGULAR_VERBS = """
     bend:bent bring:brought build:built catch:caught cut:cut dig:dug do:did draw:drew drive:drove feed:fed
-    find:found fly:flew get:got give:gave go:went hang:hung hide:hid hit:hit hold:held keep:kept leave:left
+    find:found fly:flew get:got give:gave go:went hang:hung hide:hid hit:hit hold:held keep:kept lead:led leave:left
     let:let put:put read:read ring:rang rise:rose run:ran say:said see:saw send:sent set:set shut:shut
     sit:sat speak:spoke spin:spun spread:spread stand:stood stick:stuck sweep:swept swing:swung take:took
     tell:told throw:threw undo:undid unplug:unplugged unzip:unzipped wind:wound write:wrote
 """
 _IRREGULAR = {verb: past for verb, _, past in (pair.partition(":") for pair in _IRREGULAR_VERBS.split())}
-_OTHER_WORDS = frozenset(["left", "saw", "rose", "wound", "spoke"])  # sides, tools and flowers, more often than verbs
+_OTHER_WORDS = frozenset(
+    ["left", "led", "saw", "rose", "wound", "spoke"]
+)  # sides, lights, tools, more often than verbs
 _PARTICIPLES = {"gone": "go", "goes": "go", "taken": "take", "given": "give", "thrown": "throw", "driven": "drive"}
 _BASE_FORMS = {past: verb for verb, past in _IRREGULAR.items() if past not in _OTHER_WORDS} | _PARTICIPLES
 # Verbs that end like nouns; any other word with such an ending is taken for a noun.

@@ -114,11 +114,13 @@ def test_retries_merge_until_something_else_happens() -> None:
 
 
 def test_what_is_ignored_and_how_it_is_said_can_be_chosen() -> None:
-    skills = SkillDescriber(templates={"patrol": SkillTemplate("patrolled[ {object}]", "patrol[ {object}]")})
+    skills = SkillDescriber(templates={"tidy": SkillTemplate("tidied[ {object}]", "tidy[ {object}]")})
     describer = TreeDescriber(skills, ignored=IGNORED_NODES | {"follow *"})
     assert describer.observe("FollowPath", "RUNNING", "SUCCESS") == []
-    assert describer.observe("PatrolWarehouse", "RUNNING", "SUCCESS") == ["patrolled the warehouse"]
-    assert say("PatrolWarehouse") == []
+    assert describer.observe("TidyWarehouse", "RUNNING", "SUCCESS") == ["tidied the warehouse"]
+    assert say("TidyWarehouse") == []
+    assert say("SendGoal") == []
+    assert say("PatrolWarehouse") == ["patrolled the warehouse"]
     assert TreeDescriber(ignored=()).observe("CheckBattery", "RUNNING", "SUCCESS") == ["checked the battery"]
 
 

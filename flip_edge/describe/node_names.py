@@ -62,9 +62,8 @@ def reads_as_skill(words: list[str], describer: SkillDescriber) -> bool:
 @lru_cache(maxsize=1)
 def _verbs() -> frozenset[str]:
     """The lexicon's verbs in the form that names have: "take", not "took"."""
-    return frozenset(
-        verb for verbs in lexicon().acts.values() for verb in verbs if present_tense(verb) == verb and verb != "left"
-    )
+    known = {verb for verbs in lexicon().acts.values() for verb in verbs if present_tense(verb) == verb}
+    return frozenset(known - {"left", "send"})  # what a node sends is a goal, to another node
 
 
 def describe_name(describer: SkillDescriber, words: list[str], status: str, *, what: str = "", reason: str = "") -> str:
