@@ -7,6 +7,7 @@ alike: trust the ratios more than the milliseconds.
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import statistics
@@ -233,6 +234,7 @@ def _side_by_side(check: SelfCheck, runs: dict[str, Episode], rounds: int) -> It
         Engine(base.path, **options) as judging,
     ):
         judge = YesNoJudge(judging, base.id)
+        seeds = itertools.count()  # other answers every time: how long they get differs by more than anything else here
         floors = {episode: batches(episode) for episode in runs.values()}
         ways: dict[str, Callable[[Episode], float]] = {
             _FLOOR: lambda episode: engine.seconds_of(floors[episode]),
@@ -241,7 +243,7 @@ def _side_by_side(check: SelfCheck, runs: dict[str, Episode], rounds: int) -> It
             "all at once, always explained": explained,
             "yes/no judge": lambda episode: _timed(lambda: judge.scores(episode)),
             "few-shot, ordinary interface": lambda episode: _completion(completing, episode),
-            _FIVE: lambda episode: _published(chatting, episode),
+            _FIVE: lambda episode: _published(chatting, episode, seeds),
         }
         seconds: dict[tuple[str, str], list[float]] = {}
         for number in tqdm(range(rounds + 1), desc="side by side", unit="round", disable=None):
@@ -279,7 +281,7 @@ def _completion(llama: Any, episode: Episode) -> float:
     )
 
 
-def _published(llama: Any, episode: Episode) -> float:
+def _published(llama: Any, episode: Episode, seeds: Iterator[int]) -> float:
     """FLIP's prompt through the ordinary chat interface: five sampled answers, JSON with reasoning, as in the paper."""
     prompt = load_prompt("flip")
     assert isinstance(prompt, ChatPrompt)
@@ -288,7 +290,7 @@ def _published(llama: Any, episode: Episode) -> float:
     messages.append({"role": "user", "content": user})
 
     def answer() -> None:
-        for seed in range(5):
+        for seed in itertools.islice(seeds, 5):
             llama.create_chat_completion(messages, max_tokens=prompt.max_new_tokens, temperature=1.0, seed=seed)
 
     return _timed(answer)
