@@ -8,31 +8,28 @@ are done to something else. What they find in runs that match are their false al
 from __future__ import annotations
 
 import argparse
-import json
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from flip_edge.datasets import read_runs
 from flip_edge.fulfilment import Fulfilment, fulfilment
+from training.examples import read_lines
 
 MATCH = "match"
 
 
 def compared(path: Path) -> Iterator[tuple[str, Fulfilment]]:
     """What kind of run each is, with what its acts fulfil."""
-    with path.open(encoding="utf-8") as file:
-        prepared = "negatives" in json.loads(file.readline())
-    if not prepared:
+    if not any("negatives" in row for _, row in islice(read_lines(path), 1)):
         for run in tqdm(read_runs(path), desc=path.name, unit="run", disable=None):
             kind = MATCH if run.outcome != "failure" else "recorded failure"
             yield kind, fulfilment(run.command, run.actions)
         return
-    for line in tqdm(path.read_text(encoding="utf-8").splitlines(), desc=path.name, unit="row", disable=None):
-        row: dict[str, Any] = json.loads(line)
+    for _, row in tqdm(read_lines(path), desc=path.name, unit="row", disable=None):
         yield MATCH, fulfilment(row["command"], row["actions"])
         for other in row["negatives"]:
             yield other["kind"], fulfilment(other.get("command", row["command"]), other.get("actions", row["actions"]))

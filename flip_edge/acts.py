@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import apart, is_content, word_key
+from flip_edge.wording import apart, is_content, spellings_of, word_key
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
@@ -289,7 +289,7 @@ def _in_context(
     for word, kind in (("shut", "close"), ("closed", "close"), ("open", "open")):
         if word in rest and kinds & {"press", "pull"}:
             return frozenset({kind})  # "push the drawer shut"
-    if kinds == {"lower"} and things and not any(word in spellings for word in rest for spellings in words.units):
+    if kinds == {"lower"} and things and not any(map(spellings_of, rest)):
         return frozenset({"lower", "place"})  # "lowered the pallet"
     if "make" in kinds:
         return frozenset()
@@ -299,8 +299,8 @@ def _in_context(
         stays = any(word in words.relations | words.beside for word in rest)
         return frozenset({"place"}) if stays else frozenset({"exit"})
     if kinds & {"return", "move"}:
-        amount = any(word in spellings for word in rest[1:2] for spellings in words.units)
-        if levels := _levels(frozenset(), rest):
+        amount = any(map(spellings_of, rest[1:2]))
+        if levels := _levels(kinds, rest):
             return frozenset({"go"}) | levels
         moved = bool(things) and not amount and rest[0] not in words.prepositions | words.particles
         return frozenset({"carry", "place"}) if moved else frozenset({"go"})
@@ -313,12 +313,10 @@ def _in_context(
 
 def _levels(kinds: frozenset[str], rest: Sequence[str]) -> frozenset[str]:
     """Whether a motion goes up or down."""
-    said = [
-        kind
-        for word, kind in (("up", "raise"), ("upward", "raise"), ("down", "lower"), ("downward", "lower"))
-        if word in rest
-    ]
-    return kinds & {"raise", "lower"} or frozenset(said[:1])
+    for word, kind in (("up", "raise"), ("upward", "raise"), ("down", "lower"), ("downward", "lower")):
+        if word in rest and not kinds & {"raise", "lower"}:
+            return frozenset({kind})
+    return kinds & {"raise", "lower"}
 
 
 def _switched(rest: Sequence[str]) -> bool:

@@ -15,7 +15,17 @@ from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
 from flip_edge.qualities import other_qualities
 from flip_edge.support import tried_in_vain, unrecovered_failures
-from flip_edge.wording import Mentions, apart, is_content, reports_failure, same_word, word_key, words_of
+from flip_edge.wording import (
+    Mentions,
+    apart,
+    is_among,
+    is_content,
+    reports_failure,
+    same_word,
+    spellings_of,
+    word_key,
+    words_of,
+)
 
 _EXCEPTED = re.compile(r"\b(?:everything|all|anything)\s+(?:but|except)\s+(?:the|a|an|my|your)?\s*(\w+)")
 _WITHOUT = re.compile(r"\bwithout\s+(?:the|a|an|any|my|your)\s+(\w+)")
@@ -68,7 +78,7 @@ def failed_for_good(command: str, wanted: Sequence[Act], log: _Log, steps: Seque
             if any(said.hold(name) for name in named):
                 done = any(Mentions([steps[number]]).hold(name) for number, _ in later for name in named)
             elif tried_in_vain(part) == {word_key(act.verb)}:  # "insertion failed"
-                done = any(same_word(other.verb, act.verb) for _, other in later)
+                done = is_among(act.verb, [other.verb for _, other in later])
             else:
                 continue
             if not done:
@@ -99,7 +109,7 @@ def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
     text = apart(command)
     for excepted in _EXCEPTED.findall(text):
         left = lexicon().acts["leave"]
-        if any(_names(act.object, excepted) and act.verb not in left and act.kinds & _MOVING for _, act in log):
+        if any(is_among(excepted, act.object) and act.verb not in left and act.kinds & _MOVING for _, act in log):
             yield f"the {excepted} was to be left alone"
     for excluded in _WITHOUT.findall(text):
         if (last := _last_moved(excluded, log)) and "take" in last[1].kinds:
@@ -120,25 +130,21 @@ def _neglected(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
 
 def _last_moved(thing: str, log: _Log) -> tuple[int, Act] | None:
     """The last time something was taken, put or left, and by which act."""
-    moved = [(number, act) for number, act in log if act.kinds & _MOVING and _names(act.object, thing)]
+    moved = [(number, act) for number, act in log if act.kinds & _MOVING and is_among(thing, act.object)]
     return moved[-1] if moved else None
-
-
-def _names(words: Sequence[str], word: str) -> bool:
-    return any(same_word(word, other) for other in words)
 
 
 def _turned_round(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
     """Thing and place, or start and goal exchanged; on for off."""
+    put = list(_put(log, steps))
     for act in wanted:
         if act.object and act.place and act.relation not in NOT_A_PLACE:
-            put = list(_put(log, steps))
             thing, place = act.object[-1], act.place[-1]
             if alike := same_word(thing, place):  # "the big box behind the small box"
                 thing, place = _apart(act.object, act.place)
             names = [(what, where) if alike else (what[-1:], where[-1:]) for what, where in put]
-            as_told = any(_names(what, thing) and _names(where, place) for what, where in names)
-            reverse = any(_names(what, place) and _names(where, thing) for what, where in names)
+            as_told = any(is_among(thing, what) and is_among(place, where) for what, where in names)
+            reverse = any(is_among(place, what) and is_among(thing, where) for what, where in names)
             if thing and place and reverse and not as_told:
                 yield f"'{thing} {act.relation} {place}' was commanded, '{place} {act.relation} {thing}' was done"
         if act.source and act.place and came_in_reverse(act.source[-1:], act.place[-1:], steps):
@@ -155,7 +161,7 @@ def _switched(act: Act) -> frozenset[str]:
     if act.kinds != {"switch"}:
         return frozenset()
     return _SWITCHED.intersection(act.rest) or frozenset(
-        way for way, verbs in lexicon().switched.items() if any(same_word(act.verb, verb) for verb in verbs)
+        way for way, verbs in lexicon().switched.items() if is_among(act.verb, verbs)
     )
 
 
@@ -172,7 +178,7 @@ def _undone(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
                 for _, done in log
                 if reverse in done.kinds
                 and done.verb not in tools
-                and (not act.object or not done.object or _names(done.object, act.object[-1]))
+                and (not act.object or not done.object or is_among(act.object[-1], done.object))
             ]
             if amiss:
                 yield f"'{act.verb}' was commanded, '{amiss[-1].verb}' was done"
@@ -204,18 +210,18 @@ def _put(log: _Log, steps: Sequence[str]) -> Iterator[tuple[Sequence[str], Seque
 
 def _other_ways(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
     """Directions of a motion that the log has the opposites of, and only those."""
-    said = _ways({word for step in steps for word in words_of(step)})
+    said = _ways(steps)
+    gone = [_ways([step for step in steps if _may_be(step, kinds)]) for kinds in _MOTIONS]
     for act in wanted:
-        moving = next((kinds for kinds in _MOTIONS if act.kinds & kinds), None)
-        if not moving:
+        moving = next((number for number, kinds in enumerate(_MOTIONS) if act.kinds & kinds), None)
+        if moving is None:
             continue
-        gone = _ways({word for step in steps if _may_be(step, moving) for word in words_of(step)})
         for place, word in enumerate(act.rest):
             follows = act.rest[place + 1 : place + 2]
             if any(is_content(other) and not other[0].isdigit() for other in follows):
                 continue  # "the left door" is a name
             for other in _opposites(word):
-                if other in gone and word not in said:
+                if other in gone[moving] and word not in said:
                     yield f"'{act.verb} {word}' was commanded, '{act.verb} {other}' was done"
 
 
@@ -225,8 +231,9 @@ def _may_be(step: str, kinds: frozenset[str]) -> bool:
     return any(act.kinds & kinds for act in acts) if acts else not reports_failure(step)
 
 
-def _ways(words: set[str]) -> set[str]:
-    """Words, with other words for the directions among them."""
+def _ways(steps: Sequence[str]) -> set[str]:
+    """The words of steps, with other words for the directions among them."""
+    words = {word for step in steps for word in words_of(step)}
     return words.union(*(same for same in lexicon().ways if words & same))
 
 
@@ -264,4 +271,4 @@ def _value(number: str) -> float:
 def _unit(word: str) -> str:
     if word in lexicon().recordings:
         return "pictures" if word_key(word) in _PICTURES else ""
-    return next((spellings[0] for spellings in lexicon().units if word in spellings), "")
+    return next(iter(spellings_of(word)), "")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from flip_edge.acts import NOT_A_PLACE, acts_of
 from flip_edge.lexicon import lexicon
 from flip_edge.support import Word
-from flip_edge.wording import same_word, words_of
+from flip_edge.wording import is_among, words_of
 
 _INFORMATION = 0.3  # nats from which a word of the command is worth exchanging
 _CANDIDATES = 4  # words of the log tried in one place
@@ -103,7 +103,7 @@ def _substitutes(command: str, words: Sequence[Word], steps: Sequence[str]) -> I
     names: list[str] = []
     for step in reversed(steps):
         for candidate in reversed(words_of(step)[1:]):
-            if any(same_word(candidate, word) for word in (*told, *numbers, *names)):
+            if is_among(candidate, (*told, *numbers, *names)):
                 continue
             if candidate[0].isdigit():
                 numbers.append(candidate)

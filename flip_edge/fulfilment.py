@@ -15,7 +15,16 @@ from itertools import pairwise
 from flip_edge.acts import PUTTING, Act, acts_of, done_by
 from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import Mentions, is_content, parts_of, reports_failure, same_word, word_key, words_of
+from flip_edge.wording import (
+    Mentions,
+    is_content,
+    parts_of,
+    reports_failure,
+    same_word,
+    spellings_of,
+    word_key,
+    words_of,
+)
 
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 _WAYS = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
@@ -169,10 +178,9 @@ def _still_held(log: _Log) -> bool:
 
 def _times(act: Act) -> tuple[int, tuple[str, ...]]:
     """How often an act is wanted, and the words after the number: "put two mugs on the shelf"."""
-    units = {spelling for spellings in lexicon().units for spelling in spellings}
     for place, (word, successor) in enumerate(pairwise(act.rest)):
         number = lexicon().numbers.get(word) or (int(word) if word.isdecimal() else 0)
-        counts = successor not in units and successor.isalpha() and is_content(successor)
+        counts = not spellings_of(successor) and successor.isalpha() and is_content(successor)
         named = place > 0 and act.rest[place - 1] in lexicon().numbered
         if counts and not named and 1 < number <= _MOST:
             return number, act.rest[place + 1 :]

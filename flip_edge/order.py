@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from flip_edge.acts import acts_of, is_verb
-from flip_edge.wording import Mentions, apart, is_content, same_word, words_of
+from flip_edge.wording import Mentions, apart, is_among, is_content, words_of
 
 _MOST = 12  # parts that a command may be made of; what has more is none that a person would give
 _THEN = re.compile(r"\b(?:and then|then|after that)\b")
@@ -53,7 +53,7 @@ def _in_order(text: str) -> Sequence[str]:
 
 def _only(words: Sequence[str], others: Sequence[str]) -> list[str]:
     """The words of one part that the other lacks."""
-    return [word for word in words if not any(same_word(word, other) for other in others)]
+    return [word for word in words if not is_among(word, others)]
 
 
 def came_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequence[str]) -> bool:

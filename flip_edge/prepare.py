@@ -175,26 +175,26 @@ def _measured(
     config = Config()
     pairs = [pair for pair in contrast_pairs() if pair.kind != SYNONYM][::_EVERY]
     with ExitStack() as stack:
-        forms: dict[str | None, _Form] = {}
+        forms: list[_Form] = []
         for kind, path in ((None, model.path), *made.items()):
             beside = adapter.path if adapter and kind is None else None
             engine = stack.enter_context(Engine(path, adapter=beside, n_ctx=_N_CTX, n_threads=n_threads))
             inference = BackwardInference(engine, prompt, config.max_new_tokens, config.max_alternatives)
-            forms[kind] = _Form(kind, inference)
+            forms.append(_Form(kind, inference))
 
         def measure(some: Sequence[_Form], pairs: Sequence[ContrastPair], what: str) -> None:
             for pair in tqdm(pairs, desc=what, unit="pair", disable=None if progress else True):
                 for form in some:
                     form.measure(pair)
 
-        measure(list(forms.values()), pairs[:_FIRST], "speed")
-        before, *others = forms.values()
+        measure(forms, pairs[:_FIRST], "speed")
+        before, *others = forms
         faster = [form for form in others if form.trial().seconds < before.trial().seconds]
         for form in sorted(faster, key=lambda form: form.trial().seconds):
             measure((before, form), pairs[_FIRST:], f"{form.kind}: accuracy")
             if form.trial(whole=True).pays(before.trial(whole=True)):
                 break
-        return [form.trial(whole=form.measured == len(pairs)) for form in forms.values()]
+        return [form.trial(whole=form.measured == len(pairs)) for form in forms]
 
 
 class _Form:

@@ -6,17 +6,28 @@ Each rule speaks only of a thing that command and log both name, by the same wor
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
 from flip_edge.acts import PUTTING, acts_of, is_verb, ruled_out
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import apart, is_content, reports_failure, same_word, word_key, words_of
+from flip_edge.wording import (
+    apart,
+    is_among,
+    is_content,
+    names_apart,
+    reports_failure,
+    same_word,
+    spellings_of,
+    word_key,
+    words_of,
+)
 
 _LABEL = re.compile(r"[A-Za-z]?\d+(?:\.\d+)?|[A-HJ-Z]")  # no "I"
-_HUMP, _NUMBERED = re.compile(r"(?<=[a-z])(?=[A-Z])|_"), re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
+_NUMBERED = re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
 _TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
+_COLOURS = 0  # the first group of qualities
 _LONGEST = 12  # letters of a quality
 _NAME = 8  # words after a phrase among which the thing is named
 _RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
@@ -49,33 +60,30 @@ def _other_labels(command: str, steps: Sequence[str]) -> Iterator[str]:
         if word_key(label) in said:
             continue
         meant = [other for of, other in wanted if same_word(of, thing)]
-        others = [other for of, other in seen if same_word(of, thing) and not _among(other, meant)]
+        others = [other for of, other in seen if same_word(of, thing) and not is_among(other, meant)]
         if others:
             yield f"'{thing} {label}' was commanded, '{thing} {others[-1]}' was done"
 
 
-def _among(word: str, words: Collection[str]) -> bool:
-    return any(same_word(word, other) for other in words)
-
-
 def _tokens(text: str) -> list[str]:
     """Words, numbers and marks, identifiers taken apart, in their own case."""
-    return _TOKEN.findall(_NUMBERED.sub(" ", _HUMP.sub(" ", text)))
+    return _TOKEN.findall(_NUMBERED.sub(" ", names_apart(text)))
 
 
 def _labelled(text: str) -> list[tuple[str, str]]:
     """Things with the number or letter that names them. A number that counts or measures is none."""
     words, tokens = lexicon(), [*_tokens(text), ""]
-    units = {spelling for spellings in words.units for spelling in spellings}
+    ends = words.prepositions | words.boundaries
+    unnamed = words.prepositions | words.numbers.keys()
     found = []
     for (thing, label), successor in zip(pairwise(tokens), tokens[2:], strict=False):
         name, after = thing.lower(), successor.lower()
-        if not _LABEL.fullmatch(label) or not thing.isalpha() or not is_content(name) or name in units:
+        if not _LABEL.fullmatch(label) or not thing.isalpha() or not is_content(name) or spellings_of(name):
             continue
-        if (is_verb(name) and name not in words.numbered) or name in words.prepositions | words.numbers.keys():
+        if (is_verb(name) and name not in words.numbered) or name in unnamed:
             continue
-        counts = after.isalpha() and (after in units or (is_content(after) and not is_verb(after)))
-        if not (counts and after not in words.prepositions | words.boundaries):
+        counted = after.isalpha() and after not in ends
+        if not (counted and (spellings_of(after) or (is_content(after) and not is_verb(after)))):
             found.append((name, label))
     return found
 
@@ -89,7 +97,7 @@ def _other_kinds(command: str, steps: Sequence[str]) -> Iterator[str]:
     for quality, thing, of in wanted:
         group, meaning = _meanings()[quality]
         meant = {_meanings()[other] for other, same, _ in wanted if same_word(same, thing)}
-        if group and len({told for told in meant if told[0] == group}) > 1:
+        if group != _COLOURS and len({told for told in meant if told[0] == group}) > 1:
             continue  # "from the top shelf to the bottom shelf", of which a log may tell one
         others = [
             other
@@ -135,7 +143,7 @@ def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
         if things == len(words) or (not is_content(words[things]) and words[things] != "side"):
             continue
         thing, rest = words[things], words[things + 1 :]
-        of = rest[2] if rest[:1] == ["of"] and rest[1:2] and rest[1] in lexicon().articles and len(rest) > 2 else ""
+        of = rest[2] if len(rest) > 2 and rest[0] == "of" and rest[1] in lexicon().articles else ""
         if is_verb(thing) and not of and thing not in lexicon().numbered:
             continue
         yield word, thing, of
@@ -145,12 +153,12 @@ def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _other_sides(command: str, steps: Sequence[str]) -> Iterator[str]:
+    if not any(act.kinds & PUTTING and not act.negated for act in acts_of(command)):
+        return
     putting = [
         step for step in steps if not reports_failure(step) and any(act.kinds & PUTTING for act in acts_of(step))
     ]
     put = [told for step in putting for told in _sides_of(step)]
-    if not any(act.kinds & PUTTING and not act.negated for act in acts_of(command)):
-        return
     wanted = list(_sides_of(command))
     for phrase, side, thing in wanted:
         if any(other[0] == side[0] and other != side for _, other, _ in wanted) or f"from {phrase}" in apart(command):

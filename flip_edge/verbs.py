@@ -10,9 +10,8 @@ _IRREGULAR_VERBS = """
     tell:told throw:threw undo:undid unplug:unplugged unzip:unzipped wind:wound write:wrote
 """
 _IRREGULAR = {verb: past for verb, _, past in (pair.partition(":") for pair in _IRREGULAR_VERBS.split())}
-_OTHER_WORDS = frozenset(
-    ["left", "led", "saw", "rose", "wound", "spoke"]
-)  # sides, lights, tools, more often than verbs
+# Sides, lights, tools and flowers, more often than verbs.
+_OTHER_WORDS = frozenset(["left", "led", "saw", "rose", "wound", "spoke"])
 _PARTICIPLES = {"gone": "go", "goes": "go", "taken": "take", "given": "give", "thrown": "throw", "driven": "drive"}
 _BASE_FORMS = {past: verb for verb, past in _IRREGULAR.items() if past not in _OTHER_WORDS} | _PARTICIPLES
 # Verbs that end like nouns; any other word with such an ending is taken for a noun.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -40,7 +40,12 @@ def apart(text: str) -> str:
     >>> apart("PickObject(mug_1)")
     'pick object(mug 1)'
     """
-    return _HUMP.sub(" ", text).replace("_", " ").lower()
+    return names_apart(text).lower()
+
+
+def names_apart(text: str) -> str:
+    """Text in its own case, with identifiers taken apart."""
+    return _HUMP.sub(" ", text).replace("_", " ")
 
 
 def words_of(text: str) -> list[str]:
@@ -69,6 +74,16 @@ def same_word(one: str, other: str) -> bool:
     return word_key(one) == word_key(other)
 
 
+def is_among(word: str, words: Iterable[str]) -> bool:
+    """Whether a word, in any inflection, is one of several."""
+    return any(same_word(word, other) for other in words)
+
+
+def spellings_of(unit: str) -> tuple[str, ...]:
+    """All spellings of a unit of measure; none where the word is no unit."""
+    return next((spellings for spellings in lexicon().units if unit in spellings), ())
+
+
 def is_content(word: str) -> bool:
     """Whether a word can name a thing, a place, a quality, an act or a number."""
     return word not in lexicon().closed_class and (len(word) > 1 or word.isdigit() or not word.isascii())
@@ -90,7 +105,13 @@ class Mentions:
             if any(word in same for words in texts for word in words):
                 self.keys |= set(map(word_key, same))
         for words in texts:
-            self.keys |= {word_key(spelling) for number, unit in pairwise(words) for spelling in _unit(number, unit)}
+            # A unit in another spelling is the same behind a number: a letter alone is none.
+            self.keys |= {
+                word_key(spelling)
+                for number, unit in pairwise(words)
+                if number[0].isdecimal() or number in lexicon().numbers
+                for spelling in spellings_of(unit)
+            }
         self._run_together = ["".join(words) for words in texts]
 
     def hold(self, word: str) -> bool:
@@ -102,13 +123,6 @@ class Mentions:
             len(form) >= _COMPOUND and form.isalpha() and any(form in text for text in self._run_together)
             for form in (word, word_key(word))
         )
-
-
-def _unit(number: str, unit: str) -> frozenset[str]:
-    """All spellings of a unit that stands behind a number; a letter alone is none."""
-    if not (number[0].isdecimal() or number in lexicon().numbers):
-        return frozenset()
-    return frozenset(next((spellings for spellings in lexicon().units if unit in spellings), ()))
 
 
 def parts_of(step: str) -> list[str]:
