@@ -202,7 +202,8 @@ def measure(config: Config, rounds: int, *, full: bool = False, checks: int = 10
 def _side_by_side(check: SelfCheck, runs: dict[str, Episode], rounds: int) -> Iterator[Timing]:
     engine: Any = check.engine
     base = resolve(check.config.model)
-    from flip_edge.engine import Engine, ordinary  # here, so that llama.cpp is loaded only where a model is
+    from flip_edge.engine import Engine  # here, so that llama.cpp is loaded only where a model is
+    from flip_edge.llama import ordinary
 
     always = check.config.replace(infer="always")
     plain = check.config

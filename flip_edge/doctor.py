@@ -182,7 +182,7 @@ def configuration(config: Config) -> Finding:
 
 def llama(config: Config) -> Iterator[Finding]:
     """llama.cpp, what it was built for, and the processors it computes on."""
-    from flip_edge.engine import default_threads, gpu_offload_supported, system_info
+    from flip_edge.llama import default_threads, gpu_offload_supported, system_info
 
     text = f"llama-cpp-python {importlib.metadata.version('llama-cpp-python')}"
     gpu = gpu_offload_supported()

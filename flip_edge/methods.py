@@ -34,7 +34,13 @@ class OurScores:
     """flip_edge itself: several scores of one check. The check belongs to the caller."""
 
     # What turns measurements into verdicts may change without them.
-    code: tuple[str, ...] = ("flip_edge.backward", "flip_edge.calibration", "flip_edge.engine", "flip_edge.hearsay")
+    code: tuple[str, ...] = (
+        "flip_edge.backward",
+        "flip_edge.calibration",
+        "flip_edge.engine",
+        "flip_edge.hearsay",
+        "flip_edge.llama",
+    )
 
     def __init__(self, check: SelfCheck) -> None:
         config = check.config

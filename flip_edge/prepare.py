@@ -145,7 +145,7 @@ def _work_folder(folder: Path) -> Iterator[Path]:
 def _made(
     model: ModelFile, adapter: AdapterFile | None, types: Sequence[str], work: Path, n_threads: int
 ) -> dict[str, Path]:
-    from flip_edge.engine import requantize  # here, so that llama.cpp is loaded only where a model is
+    from flip_edge.llama import requantize  # here, so that llama.cpp is loaded only where a model is
 
     base = model.path
     if adapter:

@@ -31,6 +31,7 @@ DEFAULT_METHOD: RankMethod = "likelihood"
 """The method that found the right plan most often: see docs/reward.md."""
 
 _OURS = ("likelihood", "flip")
+_AT_ONCE = 16  # candidates read together
 _SAME = 1e-9  # rewards closer than this are a tie
 
 
@@ -137,6 +138,7 @@ class Ranking:
                 f"method listwise takes at most {len(string.ascii_uppercase)} candidates, not {len(self.ids)}"
             )
         self._found = [Ranked(0, entry.id, entry.steps, None, failure=CANCELLED) for entry in self._entries]
+        self._at_once = _AT_ONCE
 
     @property
     def scored(self) -> int:
@@ -154,7 +156,7 @@ class Ranking:
         some = [self._entries[index] for index in left]
         try:
             found = (
-                _scored(self._command, some, self._method, check, self._infer)
+                _scored(self._command, some, self._method, check, self._infer, self._at_once)
                 if self._method in _OURS
                 else _judged(self._command, some, self._method, check)
             )
@@ -162,6 +164,9 @@ class Ranking:
             check.restore()
         for index, one in zip(left, found, strict=True):
             self._found[index] = one
+        if self._left():
+            # What was read together with others is lost: the fewer, the surer it is done before the next interruption.
+            self._at_once = max(1, self._at_once // 2)
         return not self._left()
 
     def places(self) -> list[Ranked]:
@@ -188,7 +193,9 @@ def config_for(method: RankMethod, config: Config) -> Config:
 # --- scores
 
 
-def _scored(command: str, entries: Sequence[Entry], method: RankMethod, check: SelfCheck, infer: bool) -> list[Ranked]:
+def _scored(
+    command: str, entries: Sequence[Entry], method: RankMethod, check: SelfCheck, infer: bool, at_once: int
+) -> list[Ranked]:
     reward = FlipReward(
         check.config,
         engine=cast(RewardEngine, check.engine),
@@ -210,7 +217,7 @@ def _scored(command: str, entries: Sequence[Entry], method: RankMethod, check: S
             copied=result.copied,
             failure=result.failure,
         )
-        for entry, result in zip(entries, reward.score_all(exchanges, share_beginnings=True), strict=True)
+        for entry, result in zip(entries, reward.score_all(exchanges, at_once=at_once), strict=True)
     ]
 
 

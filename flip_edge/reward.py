@@ -8,9 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -18,7 +16,7 @@ import numpy.typing as npt
 
 from flip_edge.backward import InferenceEngine
 from flip_edge.config import Config
-from flip_edge.errors import CheckError, ConfigError, InputError
+from flip_edge.errors import CheckError, ConfigError, ContextOverflowError, InputError
 from flip_edge.exchange import (
     Exchange,
     conversation_of,
@@ -26,16 +24,15 @@ from flip_edge.exchange import (
     exchange_of,
     messages_of,
     near_copies,
-    steps_of,
     without_spans,
 )
 from flip_edge.exchange_prompt import ExchangePrompt
-from flip_edge.prompts import ChatPrompt, PromptFormat, Query, foreign_script, load_prompt
+from flip_edge.prompts import ChatPrompt, Piece, PromptFormat, Query, foreign_script, load_prompt
 from flip_edge.selfcheck import SelfCheck
 from flip_edge.similarity import compare, content_words
 
 if TYPE_CHECKING:
-    from flip_edge.engine import Generation
+    from flip_edge.engine import Generation, Reading
 
 RewardMethod = Literal["f1", "likelihood"]
 
@@ -46,7 +43,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2  # steps of it spread any number of seeds evenl
 
 
 class RewardEngine(InferenceEngine, Protocol):
-    """An engine whose draws depend on an offset; :class:`flip_edge.engine.Engine` is the real one."""
+    """An engine that draws by an offset and reads several logs; :class:`flip_edge.engine.Engine` is the real one."""
 
     def sample(  # noqa: D102 - see Engine
         self,
@@ -57,6 +54,15 @@ class RewardEngine(InferenceEngine, Protocol):
         offset: float = ...,
         stop: str | None = "\n",
     ) -> list[Generation]: ...
+    def read_each(  # noqa: D102
+        self,
+        logs: Sequence[Sequence[Piece]],
+        answers: Sequence[str] | None = None,
+        max_tokens: int = 0,
+        *,
+        stop: str | None = "\n",
+        at_once: int = ...,
+    ) -> Iterator[tuple[int, Reading | ContextOverflowError]]: ...
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ class FlipReward:
     a script that the prompt has no examples in. An empty response is 0: it answers nothing.
 
     The same exchange gets the same reward, whatever stood before or beside it and however calls are cut, for one model
-    file, llama.cpp and processor. Not so with ``deadline_s``, which depends on the clock; and with ``share_beginnings``
+    file, llama.cpp and processor. Not so with ``deadline_s``, which depends on the clock; and with ``at_once`` above 1
     a gain may differ by some hundredths of a nat with the company, as llama.cpp rounds by the place in memory.
     Responses are read one after the other, each after the prompt and conversation that it shares with others, which are
     read once; the draws of one response are decoded together.
@@ -261,12 +267,14 @@ class FlipReward:
         before = "\n".join(part for part in (f"system: {system}" if system else "", said) if part)
         return self.score_all([Exchange(instruction, response, before)])[0]
 
-    def score_all(self, exchanges: Sequence[Exchange], *, share_beginnings: bool = False) -> list[RewardResult]:
+    def score_all(self, exchanges: Sequence[Exchange], *, at_once: int = 1) -> list[RewardResult]:
         """Reward responses, in order. Equal exchanges are read once, and those of one conversation one after the other.
 
         Args:
             exchanges: what to reward.
-            share_beginnings: read the steps that logs begin alike with once; under completion prompts alone.
+            at_once: responses to read at a time, as far as the context has room for them: what they begin alike with is
+                read once, and they share a deadline, which is that of one for each of them. Draws are made one
+                response after the other.
 
         Raises:
             ConfigError: there is a conversation, and the prompt format has no place for it.
@@ -283,7 +291,7 @@ class FlipReward:
         with self._lock:
             found: dict[Exchange, RewardResult] = {}
             for context, some in by_context.items():
-                found |= self._score_alike(context, some, share_beginnings)
+                found |= self._score_alike(context, some, at_once)
             results = [found[one] for one in shown]
             self.scored += sum(result.reward is not None for result in results)
             self.unscored += sum(result.reward is None for result in results)
@@ -304,7 +312,7 @@ class FlipReward:
 
     # --- one conversation
 
-    def _score_alike(self, context: str, some: Sequence[Exchange], share: bool) -> dict[Exchange, RewardResult]:
+    def _score_alike(self, context: str, some: Sequence[Exchange], at_once: int) -> dict[Exchange, RewardResult]:
         """Reward distinct responses after one conversation."""
         found: dict[Exchange, RewardResult] = {}
         texts: dict[Exchange, str] = {}
@@ -322,8 +330,11 @@ class FlipReward:
                 texts[one] = text
         try:
             self._prime(context, [one.instruction for one in texts])
-            for one in self._in_turn(texts, share):
-                found[one] = self._score(one.instruction, texts[one])
+            if at_once > 1 and not self._samples:
+                self._score_together(texts, at_once, found)
+            else:
+                for one, text in texts.items():
+                    found[one] = self._score(one.instruction, text)
         except CheckError as error:  # of what they share
             self._primed = None
             found |= {one: RewardResult(None, failure=str(error)) for one in texts}
@@ -354,38 +365,54 @@ class FlipReward:
             self._without[instruction] = self._weigh(instruction, given=False)
         self._primed = context
 
-    def _in_turn(self, texts: Mapping[Exchange, str], share: bool) -> Iterator[Exchange]:
-        """The exchanges; where beginnings are shared, by their logs, each beginning read ahead of them."""
-        if not texts or not share or isinstance(self.prompt, ChatPrompt):
-            yield from texts
-            return
-        logs = {one: steps_of(text) for one, text in texts.items()}
-        order = sorted(logs, key=lambda one: (logs[one], one.instruction))
-        ahead: list[str] = []
-        for one, following in zip(order, [*order[1:], None], strict=True):
-            log = logs[one]
-            shared = _beginning(log, logs[following]) if following else []
-            if ahead != log[: len(ahead)] or len(shared) > len(ahead):
-                ahead = shared
-                if ahead:
-                    with suppress(CheckError):  # reading the whole says what is wrong
-                        self._engine.read_ahead(self.prompt.log_so_far(ahead))
-            yield one
+    def _score_together(self, texts: Mapping[Exchange, str], at_once: int, found: dict[Exchange, RewardResult]) -> None:
+        """Add the results of exchanges that are read several at a time; what is done with by a failure is kept."""
+        some = list(texts)
+        logs = [self._reading.log(text) for text in texts.values()]
+        answers = [self._reading.answer(one.instruction)[0] for one in some] if self._weighs else None
+        length = self._max_new_tokens if self._infers else 0
+        limit = self._deadline_s and self._deadline_s * len(some)
+        try:
+            with self._engine.deadline(limit):
+                for place, read in self._engine.read_each(
+                    logs, answers, length, stop=self.prompt.stop, at_once=at_once
+                ):
+                    one = some[place]
+                    if isinstance(read, CheckError):
+                        found[one] = RewardResult(None, failure=str(read))
+                        continue
+                    weighed, written = read.log_likelihoods, read.generation
+                    found[one] = self._result(
+                        one.instruction,
+                        None if weighed is None else self._own(one.instruction, weighed),
+                        [] if written is None else [written.text],
+                    )
+        except CheckError as error:
+            found |= {one: self._failed(error) for one in some if one not in found}
 
     def _score(self, instruction: str, text: str) -> RewardResult:
-        gain, written = None, []
+        weighed, written = None, []
         try:
             with self._engine.deadline(self._deadline_s):
                 self._engine.read(self._reading.log(text))
                 if self._weighs:
-                    given = self._weigh(instruction, given=True)
-                    gain = float(given.mean() - self._without[instruction].mean())
+                    weighed = self._weigh(instruction, given=True)
                 if self._infers:
                     written = self._write()
+            return self._result(instruction, weighed, written)
         except CheckError as error:
-            if type(error) is CheckError:  # nothing in memory is trusted
-                self._primed = None
-            return RewardResult(None, failure=str(error))
+            return self._failed(error)
+
+    def _failed(self, error: CheckError) -> RewardResult:
+        if type(error) is CheckError:  # nothing in memory is trusted
+            self._primed = None
+        return RewardResult(None, failure=str(error))
+
+    def _result(
+        self, instruction: str, weighed: npt.NDArray[np.float64] | None, written: Sequence[str]
+    ) -> RewardResult:
+        """What follows from the log-probabilities of the instruction's tokens and from what the model wrote."""
+        gain = None if weighed is None else float(weighed.mean() - self._without[instruction].mean())
         parsed = [self._reading.parse(output) for output in written]
         inferred = tuple(found or "" for found in parsed)
         f1s = tuple(compare(found, instruction).f1 for found in inferred)
@@ -401,8 +428,12 @@ class FlipReward:
 
     def _weigh(self, instruction: str, *, given: bool) -> npt.NDArray[np.float64]:
         """Log-probabilities of the instruction's tokens."""
+        text, _ = self._reading.answer(instruction)
+        return self._own(instruction, self._engine.log_likelihoods([Query(text, given_log=given)])[0])
+
+    def _own(self, instruction: str, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Of the log-probabilities of an answer's tokens, those of the instruction in it."""
         text, lead = self._reading.answer(instruction)
-        values = self._engine.log_likelihoods([Query(text, given_log=given)])[0]
         if lead:
             ends = np.cumsum([len(piece) for piece in self._engine.text_of(text)])
             values = values[ends > lead]
@@ -421,8 +452,3 @@ class FlipReward:
             stop=self.prompt.stop,
         )
         return [generation.text for generation in drawn]
-
-
-def _beginning(one: Sequence[str], other: Sequence[str]) -> list[str]:
-    """The steps that two logs begin alike with."""
-    return [step for step, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))]

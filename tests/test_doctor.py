@@ -263,7 +263,7 @@ def test_more_threads_than_processors_are_a_warning() -> None:
 
 
 def test_a_gpu_is_asked_for_only_where_layers_are_to_go_there() -> None:
-    from flip_edge.engine import gpu_offload_supported
+    from flip_edge.llama import gpu_offload_supported
 
     wanted = by_name(doctor.llama(Config(n_gpu_layers=-1)))["llama.cpp"][0]
     assert wanted.state == ("ok" if gpu_offload_supported() else "warning")

@@ -333,6 +333,97 @@ def test_draws_make_do_with_the_room_that_there_is(model_path: Path) -> None:
             engine.sample(1, 256)
 
 
+# --- several logs at once
+
+SINK_TWICE = [*MUG[:-1], Piece("- put it in the sink\n"), MUG[-1]]
+BEGUN = [Piece("Robot log:\n"), Piece("- picked up the mug\n")]  # another log begins with it and goes on
+LOGS = [MUG, TRASH, SINK_TWICE, KITCHEN, MUG, BEGUN]
+ANSWERS = [ANSWER, " take out the trash\n", ANSWER, " go to the kitchen\n", " wash the mug\n", ANSWER]
+
+
+@pytest.fixture
+def roomy(model_path: Path) -> Iterator[Engine]:
+    with Engine(model_path, n_ctx=N_CTX, n_threads=1) as engine:
+        engine.prime(PREFIX, NO_LOG)
+        yield engine
+
+
+def test_logs_that_are_read_together_say_what_each_says_alone(roomy: Engine) -> None:
+    found = dict(roomy.read_each(LOGS, ANSWERS, 12))
+    assert sorted(found) == list(range(len(LOGS)))
+    for place, (log, answer) in enumerate(zip(LOGS, ANSWERS, strict=True)):
+        together = found[place]
+        assert not isinstance(together, ContextOverflowError)
+        roomy.read(log)
+        np.testing.assert_allclose(together.log_likelihoods, roomy.log_likelihoods([Query(answer)])[0], atol=0.5)
+        assert together.generation == roomy.generate(12)
+
+
+def test_what_logs_begin_alike_with_is_read_once(roomy: Engine) -> None:
+    def cost(logs: Sequence[list[Piece]]) -> int:
+        before = roomy.decoded_tokens
+        list(roomy.read_each(logs))
+        return roomy.decoded_tokens - before
+
+    def size(log: list[Piece]) -> int:
+        return len(roomy.tokenize(log))
+
+    assert cost([MUG, TRASH]) < size(MUG) + size(TRASH)
+    assert cost([MUG] * 5) == cost([MUG, BEGUN]) == size(MUG)
+    one_by_one = sum(cost([log]) for log in (MUG, SINK_TWICE))
+    assert cost([MUG, SINK_TWICE]) == one_by_one - size(MUG[:-1])
+
+
+def test_their_order_changes_nothing_to_the_bit(roomy: Engine) -> None:
+    first = dict(roomy.read_each(LOGS, ANSWERS, 8))
+    backwards = dict(roomy.read_each(LOGS[::-1], ANSWERS[::-1], 8))
+    for place, found in first.items():
+        other = backwards[len(LOGS) - 1 - place]
+        assert not isinstance(found, ContextOverflowError)
+        assert not isinstance(other, ContextOverflowError)
+        np.testing.assert_array_equal(found.log_likelihoods, other.log_likelihoods)
+        assert found.generation == other.generation
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_fewer_at_a_time_say_the_same(roomy: Engine, at_once: int) -> None:
+    found = dict(roomy.read_each(LOGS, ANSWERS, 8))
+    fewer = dict(roomy.read_each(LOGS, ANSWERS, 8, at_once=at_once))
+    assert [one.generation for one in found.values()] == [fewer[place].generation for place in found]
+
+
+def test_nothing_is_weighed_or_written_that_was_not_asked_for(roomy: Engine) -> None:
+    assert [(one.log_likelihoods, one.generation) for _, one in roomy.read_each([MUG])] == [(None, None)]
+    assert [one.generation for _, one in roomy.read_each([MUG], [ANSWER])] == [None]
+    assert [one.log_likelihoods for _, one in roomy.read_each([MUG], max_tokens=3)] == [None]
+    assert list(roomy.read_each([])) == []
+
+
+def test_logs_take_turns_where_the_context_has_no_room_and_one_that_never_fits_says_so(model_path: Path) -> None:
+    with Engine(model_path, n_ctx=256, n_threads=1) as engine:
+        engine.prime(PREFIX, NO_LOG)
+        logs = [
+            MUG,
+            waypoints(100),
+            TRASH,
+            [Piece("x " * 20_000)],
+            *[[Piece(f"- room {n}\n"), MUG[-1]] for n in range(20)],
+        ]
+        found = dict(engine.read_each(logs, [ANSWER] * len(logs), 12))
+        assert sorted(found) == list(range(len(logs)))
+        assert [place for place, one in found.items() if isinstance(one, ContextOverflowError)] == [3, 1]
+        engine.read(MUG)
+        assert found[0].generation == engine.generate(12)
+
+
+def test_reading_together_leaves_no_trace(real: Engine, fresh: Reading) -> None:
+    list(real.read_each(LOGS, ANSWERS, 8))
+    assert reading(real) == fresh
+    with pytest.raises(DeadlineError), real.deadline(0.01):
+        list(real.read_each([waypoints(20 + n) for n in range(3)], [ANSWER] * 3, 8))
+    assert reading(real) == fresh
+
+
 # --- tokens
 
 

@@ -64,9 +64,9 @@ def test_every_module_can_be_imported_without_ros() -> None:
     assert in_a_process(code) == "all\n"
 
 
-def test_only_the_engine_uses_llama_cpp() -> None:
+def test_one_module_uses_llama_cpp() -> None:
     users = {path.name for path in modules(CORE) if "llama_cpp" in imported(path)}
-    assert users == {"engine.py"}
+    assert users == {"llama.py"}
 
 
 def test_the_core_does_not_use_ros() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flip_edge import Config
-from flip_edge.engine import Generation
+from flip_edge.engine import Generation, Reading
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError, DeadlineError, InputError
 from flip_edge.exchange import Exchange, copies, exchange_of, near_copies, steps_of, without_spans
 from flip_edge.prompts import Piece, Query
@@ -33,7 +33,7 @@ class Guesser:
     prefixes: list[list[Piece]] = field(default_factory=list)
     no_logs: list[list[Piece]] = field(default_factory=list)
     logs: list[list[Piece]] = field(default_factory=list)
-    ahead: list[str] = field(default_factory=list)
+    together: list[int] = field(default_factory=list)
     weighed: list[Query] = field(default_factory=list)
     offsets: list[float] = field(default_factory=list)
     deadlines: list[float | None] = field(default_factory=list)
@@ -48,10 +48,6 @@ class Guesser:
         self.prefixes.append(list(prefix))
         self.no_logs.append(list(no_log))
 
-    def read_ahead(self, log: Sequence[Piece], answer: str = "") -> int:
-        self.ahead.append("".join(piece.text for piece in log))
-        return 1
-
     @property
     def shown(self) -> str:
         return "".join(piece.text for piece in self.logs[-1])
@@ -62,6 +58,25 @@ class Guesser:
             if word in self.shown:
                 raise error
         return 1
+
+    def read_each(
+        self,
+        logs: Sequence[Sequence[Piece]],
+        answers: Sequence[str] | None = None,
+        max_tokens: int = 0,
+        *,
+        stop: str | None = "\n",
+        at_once: int = 16,
+    ) -> Iterator[tuple[int, Reading | ContextOverflowError]]:
+        self.together.append(len(logs))
+        for place, log in reversed(list(enumerate(logs))):
+            try:
+                self.read(log)
+            except ContextOverflowError as error:
+                yield place, error
+                continue
+            weighed = self.log_likelihoods([Query(answers[place])])[0] if answers is not None else None
+            yield place, Reading(weighed, self.generate(max_tokens, stop=stop) if max_tokens else None)
 
     def _of(self, known: dict[str, Any], default: Any) -> Any:
         return next((value for word, value in known.items() if word in self.shown), default)
@@ -316,13 +331,42 @@ def test_equal_exchanges_are_read_once_and_all_are_answered_in_order() -> None:
     assert reward.score_all([]) == []
 
 
-def test_beginnings_are_read_once() -> None:
-    engine = Guesser({"x": ["go"]})
-    logs = ["a\nb\nx", "q\nx", "a\nb\nc\nx", "a\nx", "a\nb\nc\ny\nx"]
-    on_logs(engine).score_all([Exchange(MUG, log) for log in logs], share_beginnings=True)
-    read = [text.removeprefix("Robot log:\n").replace("- ", "").split() for text in engine.ahead]
-    assert read == [["a", "b", "c"], ["a"]]
-    assert len(engine.logs) == 5
+def test_several_are_read_at_once_with_the_same_results() -> None:
+    said = {"mug": [MUG], "dock": ["go to the dock"], "plate": ["wash the plate"]}
+    rows = [
+        Exchange(MUG, "mug"),
+        Exchange("wash it", "plate"),
+        Exchange(MUG, "dock"),
+        Exchange(MUG, "mug"),
+        Exchange(MUG, ""),
+    ]
+    for options in ({}, {"method": "likelihood"}, {"method": "likelihood", "both": True}):
+        engine = Guesser(said, {"mug": -1.0})
+        together = on_logs(engine, **options).score_all(rows, at_once=16)
+        assert together == on_logs(Guesser(said, {"mug": -1.0}), **options).score_all(rows)
+        assert engine.together == [3]
+
+
+def test_draws_are_made_one_response_after_the_other() -> None:
+    engine = Guesser({"mug": [MUG, "go"]})
+    assert on_logs(engine, samples=2).score_all([Exchange(MUG, "mug")], at_once=16)[0].f1s == (1.0, 0.0)
+    assert engine.together == []
+
+
+def test_those_that_are_read_at_once_share_their_deadlines() -> None:
+    engine = Guesser({"mug": [MUG]})
+    rows = [Exchange(MUG, "a mug"), Exchange(MUG, "the mug")]
+    on_logs(engine, config=Config(deadline_s=2.5)).score_all(rows, at_once=16)
+    assert engine.deadlines == [5.0]
+
+
+@pytest.mark.parametrize("error", [DeadlineError("deadline passed"), CheckError("llama.cpp failed")])
+def test_what_was_read_before_a_failure_keeps_its_reward(error: CheckError) -> None:
+    engine = Guesser({"mug": [MUG]}, errors={"cup": error, "long": ContextOverflowError("context overflow")})
+    rows = [Exchange(MUG, text) for text in ("a mug, first", "a cup", "too long", "a mug, last")]
+    found = on_logs(engine).score_all(rows, at_once=16)  # the last is read first
+    assert [one.reward for one in found] == [None, None, None, 1.0]
+    assert [one.failure for one in found] == [str(error), str(error), "context overflow", None]
 
 
 def test_a_prompt_without_a_place_for_a_conversation_says_so() -> None:
@@ -553,7 +597,7 @@ def test_rewards_do_not_depend_on_order_or_company_to_the_bit(model_path: Path) 
         first = reward.score_all(PLANS)
         assert reward.score_all(PLANS[::-1])[::-1] == first
         assert [reward.score_all([plan])[0] for plan in PLANS] == first
-        shared = reward.score_all(PLANS, share_beginnings=True)
+        shared = reward.score_all(PLANS, at_once=16)
     assert all(result.reward is not None for result in first)
     assert all(result.gain is not None for result in first)
     for apart, together in zip(first, shared, strict=True):

@@ -14,8 +14,9 @@ from benchmarks.reward_bench.methods import METHODS, MODELLESS, open_method
 from benchmarks.reward_bench.rows import Row, read_rows
 from benchmarks.reward_bench.runs import Store, run, run_attacks
 from benchmarks.reward_bench.table import report
-from flip_edge.engine import Engine, requantize
+from flip_edge.engine import Engine
 from flip_edge.errors import FlipEdgeError
+from flip_edge.llama import requantize
 from flip_edge.models import resolve, verify
 
 

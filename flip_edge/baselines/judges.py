@@ -72,7 +72,7 @@ def judge_prompts() -> JudgePrompts:
 class _Judge:
     """Asks one engine; decodes what all its questions share only once."""
 
-    code: tuple[str, ...] = (__name__, "flip_edge.engine")
+    code: tuple[str, ...] = (__name__, "flip_edge.engine", "flip_edge.llama")
 
     def __init__(self, engine: InferenceEngine, model_id: str, name: str) -> None:
         self.id = f"{name}/{judge_prompts().version} {model_id}"

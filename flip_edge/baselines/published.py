@@ -27,7 +27,7 @@ class PublishedFlip:
     published code, which fails on JSON that is broken over lines and scores the whole text where it fails.
     """
 
-    code: tuple[str, ...] = (__name__, "flip_edge.engine")
+    code: tuple[str, ...] = (__name__, "flip_edge.engine", "flip_edge.llama")
     columns: tuple[Column, ...] = (
         Column("FLIP as published, greedy: parsed"),
         Column("FLIP as published, greedy: raw"),
