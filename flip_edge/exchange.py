@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from flip_edge.episode import clean_text
 from flip_edge.errors import InputError
@@ -23,6 +23,8 @@ _NEARLY = 0.75  # of its words
 _RUN = 6  # words of it one after the other are no coincidence
 _ALONE = r"(?:^|(?<=[\"'.!?:\u201c]))[ \t#*]*{}[*]*(?=[\"'.!?:\u201d]|$)"
 _CHUNK = re.compile(r"\S+")
+_SPACE = re.compile(r"\s")
+_FAR = 40  # characters to look for a place between words in
 _WORD = re.compile(r"[^\W_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W_]+)*")  # as _CHUNK, but hyphens part words, too
 _BULLET = re.compile(r"^\s*(?:[-*\N{BULLET}]|\d{1,3}[.)])\s+")
 
@@ -157,6 +159,20 @@ def without_spans(text: str, spans: Sequence[tuple[int, int]]) -> str:
     for start, end in reversed(spans):
         text = text[:start] + text[end:]
     return text
+
+
+def parts_of(text: str, count: int) -> list[str]:
+    """A text in parts of about equal length, cut between words where it has some; fewer where there is too little.
+
+    >>> parts_of("The Seine, the Loire and the Rhone.", 2)
+    ['The Seine, the Loire', 'and the Rhone.']
+    """
+    cuts = [0]
+    for cut in range(1, count):
+        at = len(text) * cut // count
+        space = _SPACE.search(text, at, at + _FAR)
+        cuts.append(max(cuts[-1], space.start() if space else at))
+    return [part for begin, end in pairwise([*cuts, len(text)]) if (part := text[begin:end].strip())]
 
 
 # --- what trainers hand over

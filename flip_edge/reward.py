@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import median_low
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from flip_edge.exchange import (
     exchange_of,
     messages_of,
     near_copies,
+    parts_of,
     without_spans,
 )
 from flip_edge.exchange_prompt import ExchangePrompt
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from flip_edge.engine import Generation, Reading
 
 RewardMethod = Literal["f1", "likelihood"]
+
+_Text = tuple[str, str]  # an instruction, and what is read as a response to it
 
 DEFAULT_REWARD_PROMPT = "flip-context"
 """The paper's prompt for training; ``flip`` is its standalone one, without a conversation."""
@@ -123,7 +127,7 @@ class FlipReward:
     - So it is wherever many instructions have one answer: the reward is about the likeliest of them.
     - An answer that repeats its instruction scores high whatever else it says, and a policy may learn that. ``copied``
       flags verbatim copies, ``strip_copies`` takes them out before reading, and partial and changed ones from free
-      texts; paraphrases go unseen by both.
+      texts; ``parts`` bounds what one can do that stands in one place, in whatever disguise.
     - Instruction and response in different languages: an instruction inferred in the response's language shares no word
       with the true one.
     - It does not see whether an answer is true.
@@ -144,6 +148,9 @@ class FlipReward:
         use_context: show the conversation, system prompt included, where the prompt has a place for it.
         strip_copies: read the response without its verbatim copies of the instruction and, under a chat prompt, without
             its near ones (:func:`flip_edge.exchange.near_copies`). For responses that may have been written to please.
+        parts: read a response in so many parts of equal length, each by itself, and reward it by their median (of an
+            even number, the lower one), so that fewer than half of them cannot make a response look better than the
+            others do. Under chat prompts alone: half of a plan is not the plan. 1: read it whole.
         name: what TRL logs the reward as.
 
     Raises:
@@ -170,12 +177,15 @@ class FlipReward:
         seed: int = 0,
         use_context: bool = True,
         strip_copies: bool = False,
+        parts: int = 1,
         name: str = "flip_reward",
     ) -> None:
         if method not in ("f1", "likelihood"):
             raise ConfigError(f"method must be 'f1' or 'likelihood', not {method!r}")
         if samples < 0 or not temperature > 0:
             raise ConfigError(f"samples must be 0 or more and temperature above 0, not {samples} and {temperature}")
+        if parts < 1:
+            raise ConfigError(f"parts must be 1 or more, not {parts}")
         config = config or Config()
         self.__name__ = name
         self.method = method
@@ -184,7 +194,7 @@ class FlipReward:
         self._weighs = method == "likelihood" or both
         self._samples, self._temperature = samples, temperature
         self._offset = (0.5 + seed * _GOLDEN) % 1
-        self._use_context, self._strip_copies = use_context, strip_copies
+        self._use_context, self._strip_copies, self._parts = use_context, strip_copies, parts
         self._deadline_s = config.deadline_s or None
         self._lock = threading.Lock()  # TRL may call from several threads, the engine has one owner
         self._opened: SelfCheck | None = None
@@ -196,14 +206,19 @@ class FlipReward:
         assert engine
         self._engine = engine
         self.prompt = load_prompt(prompt) if isinstance(prompt, str) else prompt
+        self._free = isinstance(self.prompt, ChatPrompt)  # it reads free texts, and others logs
         try:
             self._reading = ExchangePrompt(self.prompt, engine.chat)
+            if parts > 1 and not self._free:
+                raise ConfigError(
+                    f"parts is {parts}, but prompt {self.prompt.id} is for logs, of which a part is another log: use "
+                    f"prompt {DEFAULT_REWARD_PROMPT}, or 1"
+                )
         except ConfigError:
             self.close()
             raise
         limit = self.prompt.max_new_tokens
-        chat = isinstance(self.prompt, ChatPrompt)
-        self._max_new_tokens = limit if chat else min(limit, config.max_new_tokens)
+        self._max_new_tokens = limit if self._free else min(limit, config.max_new_tokens)
         self._primed: str | None = None  # the conversation that the engine has read
         self._without: dict[str, npt.NDArray[np.float64]] = {}  # log-probabilities of instructions without a response
 
@@ -315,29 +330,30 @@ class FlipReward:
     def _score_alike(self, context: str, some: Sequence[Exchange], at_once: int) -> dict[Exchange, RewardResult]:
         """Reward distinct responses after one conversation."""
         found: dict[Exchange, RewardResult] = {}
-        texts: dict[Exchange, str] = {}
+        read: dict[Exchange, list[_Text]] = {}
         copied: dict[Exchange, bool] = {}
         for one in some:
             spans = copies(one.instruction, one.response)
             copied[one] = bool(spans)
             text = one.response
             if self._strip_copies:
-                free = isinstance(self.prompt, ChatPrompt)  # a step of a plan may well be nearly its command
-                text = without_spans(text, near_copies(one.instruction, text) if free else spans)
+                # A step of a plan may well be nearly its command.
+                text = without_spans(text, near_copies(one.instruction, text) if self._free else spans)
             if problem := self._problem(one.instruction, text):
                 found[one] = problem
             else:
-                texts[one] = text
+                read[one] = [(one.instruction, part) for part in parts_of(text, self._parts)]
+        texts = list(dict.fromkeys(text for some in read.values() for text in some))
         try:
-            self._prime(context, [one.instruction for one in texts])
+            self._prime(context, [instruction for instruction, _ in texts])
             if at_once > 1 and not self._samples:
-                self._score_together(texts, at_once, found)
+                results = self._score_together(texts, at_once)
             else:
-                for one, text in texts.items():
-                    found[one] = self._score(one.instruction, text)
+                results = {text: self._score(*text) for text in texts}
         except CheckError as error:  # of what they share
             self._primed = None
-            found |= {one: RewardResult(None, failure=str(error)) for one in texts}
+            results = dict.fromkeys(texts, RewardResult(None, failure=str(error)))
+        found |= {one: _median([results[text] for text in parts]) for one, parts in read.items()}
         return {one: replace(result, copied=copied[one]) for one, result in found.items()}
 
     def _problem(self, instruction: str, text: str) -> RewardResult | None:
@@ -365,30 +381,30 @@ class FlipReward:
             self._without[instruction] = self._weigh(instruction, given=False)
         self._primed = context
 
-    def _score_together(self, texts: Mapping[Exchange, str], at_once: int, found: dict[Exchange, RewardResult]) -> None:
-        """Add the results of exchanges that are read several at a time; what is done with by a failure is kept."""
-        some = list(texts)
-        logs = [self._reading.log(text) for text in texts.values()]
-        answers = [self._reading.answer(one.instruction)[0] for one in some] if self._weighs else None
+    def _score_together(self, texts: Sequence[_Text], at_once: int) -> dict[_Text, RewardResult]:
+        """Reward texts that are read several at a time; what was done with before a failure is kept."""
+        found: dict[_Text, RewardResult] = {}
+        logs = [self._reading.log(text) for _, text in texts]
+        answers = [self._reading.answer(instruction)[0] for instruction, _ in texts] if self._weighs else None
         length = self._max_new_tokens if self._infers else 0
-        limit = self._deadline_s and self._deadline_s * len(some)
         try:
-            with self._engine.deadline(limit):
+            with self._engine.deadline(self._deadline_s and self._deadline_s * len(texts)):
                 for place, read in self._engine.read_each(
                     logs, answers, length, stop=self.prompt.stop, at_once=at_once
                 ):
-                    one = some[place]
                     if isinstance(read, CheckError):
-                        found[one] = RewardResult(None, failure=str(read))
+                        found[texts[place]] = RewardResult(None, failure=str(read))
                         continue
+                    instruction, _ = texts[place]
                     weighed, written = read.log_likelihoods, read.generation
-                    found[one] = self._result(
-                        one.instruction,
-                        None if weighed is None else self._own(one.instruction, weighed),
+                    found[texts[place]] = self._result(
+                        instruction,
+                        None if weighed is None else self._own(instruction, weighed),
                         [] if written is None else [written.text],
                     )
         except CheckError as error:
-            found |= {one: self._failed(error) for one in some if one not in found}
+            found |= {text: self._failed(error) for text in texts if text not in found}
+        return found
 
     def _score(self, instruction: str, text: str) -> RewardResult:
         weighed, written = None, []
@@ -452,3 +468,21 @@ class FlipReward:
             stop=self.prompt.stop,
         )
         return [generation.text for generation in drawn]
+
+
+def _median(parts: Sequence[RewardResult]) -> RewardResult:
+    """The result of a response from those of its parts; where one of them has none, that one."""
+    if len(parts) == 1:
+        return parts[0]
+    for part in parts:
+        if part.reward is None:
+            return part
+    gains = [part.gain for part in parts if part.gain is not None]
+    return RewardResult(
+        median_low([part.reward for part in parts if part.reward is not None]),
+        tuple(text for part in parts for text in part.inferred),
+        tuple(f1 for part in parts for f1 in part.f1s),
+        median_low(gains) if gains else None,
+        sum(part.unparsable for part in parts),
+        failure=parts[0].failure if all(part.failure for part in parts) else None,
+    )

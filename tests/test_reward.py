@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flip_edge import Config
 from flip_edge.engine import Generation, Reading
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError, DeadlineError, InputError
-from flip_edge.exchange import Exchange, copies, exchange_of, near_copies, steps_of, without_spans
+from flip_edge.exchange import Exchange, copies, exchange_of, near_copies, parts_of, steps_of, without_spans
 from flip_edge.prompts import Piece, Query
 from flip_edge.reward import FlipReward
 
@@ -262,7 +264,9 @@ def test_weights_that_are_corrupt_give_no_reward() -> None:
     assert "corrupt" in (result.failure or "")
 
 
-@pytest.mark.parametrize("options", [{"method": "f2"}, {"samples": -1}, {"temperature": 0.0}, {"prompt": "none-such"}])
+@pytest.mark.parametrize(
+    "options", [{"method": "f2"}, {"samples": -1}, {"temperature": 0.0}, {"prompt": "none-such"}, {"parts": 0}]
+)
 def test_settings_that_do_not_fit(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         on_texts(Guesser(), **options)
@@ -470,6 +474,85 @@ def test_a_copy_is_flagged_and_taken_out_where_that_is_asked_for() -> None:
     nothing = on_logs(engine, strip_copies=True).score(MUG, MUG)
     assert (nothing.reward, nothing.copied) == (0.0, True)
     assert (reward.copied, reward.score(MUG, "a mug").copied) == (1, False)
+
+
+# --- in parts
+
+
+def test_a_plan_is_read_whole() -> None:
+    with pytest.raises(ConfigError, match=r"parts is 2.*log-command"):
+        on_logs(Guesser(), parts=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "parts"),
+    [
+        ("The Seine, the Loire and the Rhone.", 1, ["The Seine, the Loire and the Rhone."]),
+        ("The Seine, the Loire and the Rhone.", 3, ["The Seine, the", "Loire and", "the Rhone."]),
+        ("a\n\nb", 2, ["a", "b"]),
+        ("word", 2, ["wo", "rd"]),
+        ("x", 3, ["x"]),
+        ("\u6f22" * 100, 2, ["\u6f22" * 50] * 2),
+        ("", 2, []),
+        (" \n ", 2, []),
+    ],
+)
+def test_parts_of_a_text(text: str, count: int, parts: list[str]) -> None:
+    assert parts_of(text, count) == parts
+
+
+@given(text=st.text(), count=st.integers(1, 9))
+def test_parts_hold_the_whole_text_in_order(text: str, count: int) -> None:
+    parts = parts_of(text, count)
+    assert len(parts) <= count
+    assert all(part == part.strip() != "" for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())
+
+
+FISH = "I caught a fish. " * 20
+
+
+@pytest.mark.parametrize("method", ["f1", "likelihood"])
+@pytest.mark.parametrize("parts", [2, 3])
+def test_what_stands_in_one_place_does_not_move_the_reward_of_the_parts(method: Any, parts: int) -> None:
+    engine = Guesser({"mug": [json_of(MUG)], "fish": [json_of("catch a fish")]}, {"mug": -1.0, "fish": -4.0})
+    reward = on_texts(engine, method=method, parts=parts)
+    plain = reward.score(MUG, FISH)
+    for attacked in (f"{FISH}m-u-g: the mug", f"the mug, indeed. {FISH}", f"{FISH[:170]}the mug {FISH[170:]}"):
+        assert reward.score(MUG, attacked).reward == plain.reward
+        whole = on_texts(engine, method=method).score(MUG, attacked).reward
+        assert whole is not None
+        assert plain.reward is not None
+        assert whole > plain.reward
+    good = reward.score(MUG, "here is the mug, as you wished. " * 9)
+    assert good.reward is not None
+    assert good.reward > (plain.reward or 0)
+
+
+def test_a_response_in_parts_says_what_each_of_them_implies() -> None:
+    engine = Guesser({"mug": [json_of(MUG)], "fish": ["no json"], "dock": [json_of("go to the dock")]}, {"mug": -1.0})
+    found = on_texts(engine, parts=3, both=True).score(MUG, "take the mug, dock it there, fish for it")
+    assert found.inferred == (MUG, "go to the dock", "")
+    assert found.f1s == (1.0, pytest.approx(2 / 7), 0.0)
+    assert (found.reward, found.gain, found.unparsable) == (pytest.approx(2 / 7), 0.0, 1)
+    assert found.failure is None
+    none = on_texts(engine, parts=2).score(MUG, "fish and fish")
+    assert none.reward == 0.0
+    assert "unparsable" in (none.failure or "")
+
+
+def test_a_part_that_cannot_be_read_leaves_no_reward() -> None:
+    engine = Guesser({"mug": [json_of(MUG)]}, errors={"long": ContextOverflowError("context overflow")})
+    found = on_texts(engine, parts=2).score(MUG, "here is the mug, and it is long")
+    assert (found.reward, found.failure) == (None, "context overflow")
+
+
+def test_copies_are_taken_out_before_a_response_is_parted() -> None:
+    engine = Guesser({"mug": [json_of(MUG)]})
+    found = on_texts(engine, parts=2, strip_copies=True).score(MUG, f"the first one. {MUG}. the last one.")
+    assert found.copied
+    assert [log[0].text for log in engine.logs] != []
+    assert all(MUG not in "".join(piece.text for piece in log) for log in engine.logs)
 
 
 def test_steps_of_a_plan() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from zlib import crc32
 
 import msgspec
@@ -111,21 +111,34 @@ class Words:
         pass
 
 
+_DEFENCES: Mapping[str, Mapping[str, Any]] = {
+    "-stripped": {"strip_copies": True},
+    "-halves": {"parts": 2},
+    "-thirds": {"parts": 3},
+}
+
+
 class Flip:
-    """FLIP: word F1 of the inferred instruction, greedy, and the likelihood of the true one."""
+    """FLIP: word F1 of the inferred instruction, greedy, and the likelihood of the true one.
+
+    Args:
+        name: of a prompt, and after it ``stripped`` for answers less their copies of the prompt, or ``halves`` or
+            ``thirds`` for the median of so many parts, of which the likelihood alone is taken.
+    """
 
     main, independent = "likelihood", True
 
-    def __init__(
-        self, engine: Engine, prompt: str, *, writes: bool = True, strip: bool = False, max_new_tokens: int = 512
-    ) -> None:
-        self.name = prompt + ("-stripped" if strip else "")
-        self.columns: tuple[str, ...] = ("likelihood", "f1") if writes else ("likelihood",)
+    def __init__(self, engine: Engine, name: str, *, writes: bool = True, max_new_tokens: int = 512) -> None:
+        ending = next((ending for ending in _DEFENCES if name.endswith(ending)), "")
+        prompt, defence = name.removesuffix(ending), _DEFENCES.get(ending, {})
+        self.name = name
         self._engine = engine
-        self._writes = writes
+        self._whole = "parts" not in defence
+        self._writes = writes and self._whole
+        self.columns: tuple[str, ...] = ("likelihood", "f1") if self._writes else ("likelihood",)
         form = msgspec.structs.replace(load_prompt(prompt), max_new_tokens=max_new_tokens)
         self._reward = FlipReward(
-            Config(), engine=engine, prompt=form, method="likelihood", both=writes, strip_copies=strip
+            Config(), engine=engine, prompt=form, method="likelihood", both=self._writes, **defence
         )
 
     def score(self, row: Row, answers: Sequence[str], seed: int) -> dict[str, Scores]:  # noqa: D102
@@ -141,7 +154,8 @@ class Flip:
 
     def begin(self, row: Row, beginning: str) -> None:
         """Right after a score, when the engine has what stands before the answer."""
-        self._engine.read_ahead([Piece(beginning)])
+        if self._whole:
+            self._engine.read_ahead([Piece(beginning)])
 
 
 class JudgePrompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -306,7 +320,16 @@ def _listed(answers: Sequence[str]) -> str:
     return "\n\n".join(f"[Response {letter}]\n{text}" for letter, text in lettered)
 
 
-METHODS = ("length", "words", "flip-context", "flip", "flip-context-stripped", "pointwise", "pairwise", "listwise")
+METHODS = (
+    "length",
+    "words",
+    "flip-context",
+    "flip",
+    *(f"flip-context{ending}" for ending in _DEFENCES),
+    "pointwise",
+    "pairwise",
+    "listwise",
+)
 
 MODELLESS = ("length", "words")
 
@@ -324,8 +347,7 @@ def open_method(name: str, engine: Engine | None, *, writes: bool = True, max_ne
         return Lengths() if name == "length" else Words()
     assert engine
     if name.startswith("flip"):
-        prompt = name.removesuffix("-stripped")
-        return Flip(engine, prompt, writes=writes, strip=prompt != name, max_new_tokens=max_new_tokens)
+        return Flip(engine, name, writes=writes, max_new_tokens=max_new_tokens)
     judges: dict[str, type[Pointwise] | type[Pairwise] | type[Listwise]] = {
         "pointwise": Pointwise,
         "pairwise": Pairwise,
