@@ -278,7 +278,7 @@ def _in_context(
     if "place" in kinds and place and place[-1] in words.body:
         return frozenset({"take"})  # "put it in your gripper"
     last = things[-1] if things else ""
-    if words.recordings.intersection(things):
+    if words.recordings.intersection(things) and "report" not in kinds:
         return frozenset({"look"})  # "take a picture of the pump"
     if last in words.body:
         # Opening the gripper lets go, closing it takes; moving an arm moves nothing else.

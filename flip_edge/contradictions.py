@@ -169,6 +169,10 @@ def _undone(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
     """Acts whose reverse was done to the same thing, and they themselves were not."""
     tools = frozenset[str]().union(*lexicon().traces.values())  # "to the microwave" heats nothing
     for act in wanted:
+        if act.kinds == {"empty"} and act.object:
+            into = [is_among(act.object[-1], done.place) for _, done in log if done.kinds & PUTTING and done.place]
+            if into and all(into):
+                yield f"'{act.verb} the {act.object[-1]}' was commanded, something was put into it"
         for one, other in lexicon().reverses:
             kind, reverse = (one, other) if one in act.kinds else (other, one)
             if kind not in act.kinds or any(kind in done.kinds for _, done in log):

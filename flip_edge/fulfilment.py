@@ -30,6 +30,7 @@ _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 _WAYS = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
 MOTIONS = _WAYS | {"find"}
 """Kinds of acts that have goals, not objects."""
+_NO_USE = MOTIONS | {"get", "look", "take"}  # kinds of acts at a thing that do not use it
 _ALL = frozenset({"them", "both", "all", "these", "those"})
 _OPENING = frozenset({"a", "an", "the", "my", "your", "one", "two", "three", "some"})  # another thing of a list
 
@@ -122,7 +123,9 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
         if done and counted and not _said_at_once(times, words, [steps[number] for number in hits]):
-            done = min(1.0, len(hits) / times)
+            # Of one thing that is taken and put down a log tells in two steps.
+            each = [{number for number, other in log if kind in other.kinds} for kind in accepted]
+            done = min(1.0, max(map(len, each), default=0) / times)
         yield Demand(act.verb, times if counted else 1, done)
 
 
@@ -165,9 +168,20 @@ def things_of(act: Act) -> list[tuple[str, ...]]:
 
 
 def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
-    """Whether something is mentioned by which such acts are done: a microwave heats."""
+    """Whether something is used by which such acts are done: a microwave heats, but not who takes a cup out of it."""
     traces = {word_key(word) for kind in kinds for word in lexicon().traces.get(kind, ())}
-    return bool(traces) and not traces.isdisjoint(Mentions(steps).keys)
+    if not traces:
+        return False
+    arrived = False  # at such a thing, by the last step that tells of going somewhere
+    for step in steps:
+        acts = acts_of(step)
+        named = not traces.isdisjoint(Mentions([step]).keys)
+        if any(act.kinds & _WAYS for act in acts):
+            arrived = named
+        used = [act for act in acts if not act.kinds <= _NO_USE]
+        if (named and (used or not acts)) or (arrived and any(not act.place for act in used)):
+            return True
+    return False
 
 
 def _still_held(log: _Log) -> bool:
