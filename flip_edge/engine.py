@@ -29,6 +29,9 @@ _PREFIX, _BLANK, _AHEAD, _LOG, _ANSWER, _WORK = 0, 1, 2, 3, 4, 5
 _PARALLEL = 32  # answers weighed in one batch
 _SEQUENCES = _WORK + _PARALLEL
 _TOGETHER = _PARALLEL // 2  # logs read in one go: each has a sequence for itself and one for its answer
+_READ_AT_ONCE = (
+    400  # tokens of logs: each attends to the memory of all that are read together (ALFRED, 300 to 500: fastest)
+)
 _WEIGHED_AT_ONCE = 8  # tokens of answers, before those that cannot be likely enough are given up
 _KEPT_ROWS = 32  # tokens of the answer whose logits are kept
 
@@ -523,12 +526,15 @@ class Engine(Context):
             yield from zip(some, found, strict=True)
 
     def _fitting(self, wanted: Sequence[tuple[list[int], int]]) -> int:
-        """How many of some sorted logs, each with how many tokens come after it, the context has room for."""
+        """How many of some sorted logs, each with how many tokens come after it, to read together."""
         room = self.n_ctx - sum(self._own)
         before: list[int] = []
+        read = 0
         for count, (log, after) in enumerate(wanted):
-            room -= len(log) - _alike(before, log) + after
-            if room < 0:
+            new = len(log) - _alike(before, log)
+            room -= new + after
+            read += new
+            if room < 0 or (count and read > _READ_AT_ONCE):
                 return count
             before = log
         return len(wanted)
