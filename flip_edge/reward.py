@@ -133,8 +133,8 @@ class FlipReward:
     - It does not see whether an answer is true.
 
     Args:
-        config: model, adapter, threads, context and ``deadline_s`` for each response; its ``prompt`` and rule are not
-            used.
+        config: model, adapter, threads, context and ``deadline_s`` for each response, or each part of one; its
+            ``prompt`` and rule are not used.
         engine: an engine to use in place of the configured model. Nothing else may use it between two calls; it is
             left open by :meth:`close`.
         prompt: a prompt format, or its name: ``flip-context`` (the default), ``flip`` (the paper's standalone one), a
@@ -343,7 +343,7 @@ class FlipReward:
                 found[one] = problem
             else:
                 read[one] = [(one.instruction, part) for part in parts_of(text, self._parts)]
-        texts = list(dict.fromkeys(text for some in read.values() for text in some))
+        texts = list(dict.fromkeys(text for parts in read.values() for text in parts))
         try:
             self._prime(context, [instruction for instruction, _ in texts])
             if at_once > 1 and not self._samples:
