@@ -122,19 +122,10 @@ class Context:
     with an underscore are for that engine.
 
     Args:
-        path: a GGUF file.
         sequences: how many there are.
         sharers: how many of them one token may belong to when it is decoded.
-        n_ctx: tokens of context, shared by all sequences.
-        n_threads: processor threads; 0 for half of the processors.
-        n_gpu_layers: layers to offload; -1 for all, 0 for none.
-        check_tensors: look for invalid weights while loading; for files whose checksum is not known.
-        adapter: a LoRA adapter as GGUF, made for this very model; None for the bare model.
 
-    Raises:
-        ModelError: a file is missing or corrupt, the model is none that llama.cpp can load, or the adapter does not
-            fit it.
-        ConfigError: the context is larger than the model was trained for.
+    The other arguments, and what is raised: as for :class:`flip_edge.engine.Engine`.
     """
 
     def __init__(
