@@ -22,6 +22,8 @@ NOT_A_PLACE = frozenset({"with", "to", "from"})  # relations that put no thing i
 _ARTICLE = "the"
 PUTTING = frozenset({"place", "carry"})
 """Kinds of acts that put something somewhere."""
+GOING = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
+"""Kinds of acts that have ways and goals."""
 _TIMES = frozenset({"s", "ms", "sec"})
 _AUXILIARIES = frozenset({"is", "are", "was", "were", "been"})
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
@@ -291,7 +293,7 @@ def _in_context(
             return frozenset({kind})  # "push the drawer shut"
     if kinds == {"lower"} and things and not any(map(spellings_of, rest)):
         return frozenset({"lower", "place"})  # "lowered the pallet"
-    if "make" in kinds:
+    if "make" in kinds or (verb == "water" and not words.articles.intersection(rest[:1])):
         return frozenset()
     if "turn" in kinds:
         return frozenset({"switch"}) if _switched(rest) else frozenset({"go"})

@@ -34,6 +34,11 @@ _THING_KEYS = ("object", "item", "obj", "thing")
 _PLACE_KEYS = ("target", "place", "location", "destination", "to", "on", "in")
 _MOTIONS = (frozenset({"go", "raise", "lower"}), frozenset({"press"}))
 _PICTURES = frozenset(map(word_key, ("picture", "photo", "photograph", "image")))
+_BARE = re.compile(
+    r"""(?:[(,\[]\s*|\b(angle|degrees|distance|amount|value)['"]?\s*[:=]\s*)(-?\d+(?:\.\d+)?)\s*(?=[,)\]}]|$)"""
+)
+_ANGLES = ("degrees", "rad")
+_FACTORS = (1.0, math.pi / 180, 1e-2, 1e-3, 1e2, 1e3)  # a call may count in radians, metres, centimetres or millimetres
 _EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
 _MOVING = frozenset({"take", "place", "carry", "get", "remove"})
@@ -57,6 +62,7 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     yield from out_of_order(command, steps)
     yield from _other_ways(wanted, log, steps)
     yield from _other_amounts(command, steps)
+    yield from _other_numbers(wanted, steps)
     yield from other_qualities(command, steps)
 
 
@@ -257,6 +263,27 @@ def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
         # Odometry is not exact, and a way may be driven in parts.
         if values and not any(math.isclose(_value(number), value, rel_tol=_EXACT) for value in (*values, sum(values))):
             yield f"'{number} {unit}' was commanded, '{others[-1]} {unit}' was done"
+
+
+def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]:
+    """Amounts of a motion that calls of the same kind have as another number, without a unit: "rotate(left, 45)"."""
+    units = {unit for step in steps for _, unit in _amounts(step)}
+    directions = frozenset().union(*lexicon().ways, lexicon().particles)
+    for act in wanted:
+        amounts = [(number, unit) for number, unit in _amounts(" ".join(act.rest)) if unit not in units]
+        if not amounts or not act.kinds & _MOTIONS[0] or directions.isdisjoint(act.rest):
+            continue
+        called = [_BARE.findall(step) for step in steps if any(done.kinds & act.kinds for done in acts_of(step))]
+        for number, unit in amounts:
+            others = ("distance",) if unit in _ANGLES else ("angle", "degrees")
+            values = [abs(float(found[0][1])) for found in called if len(found) == 1 and found[0][0] not in others]
+            same = [_value(number) * factor for factor in _FACTORS]
+            if values and not any(
+                math.isclose(wanted_value, value, rel_tol=_EXACT)
+                for wanted_value in same
+                for value in (*values, sum(values))
+            ):
+                yield f"'{number} {unit}' was commanded, '{values[-1]:g}' was done"
 
 
 def _amounts(text: str) -> list[tuple[str, str]]:

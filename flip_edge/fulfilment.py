@@ -8,11 +8,12 @@ out. A command or a log without a verb that the lexicon knows is not judged here
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from flip_edge.acts import PUTTING, Act, acts_of, done_by
+from flip_edge.acts import GOING, PUTTING, Act, acts_of, done_by
 from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import (
@@ -26,11 +27,12 @@ from flip_edge.wording import (
     words_of,
 )
 
+_CALL = re.compile(r"[(\[{=|:]")  # in a line that a program writes
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
-_WAYS = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
-MOTIONS = _WAYS | {"find"}
+MOTIONS = GOING | {"find"}
 """Kinds of acts that have goals, not objects."""
-_NO_USE = MOTIONS | {"get", "look", "take"}  # kinds of acts at a thing that do not use it
+_SEEING = MOTIONS | {"look"}
+_NO_USE = _SEEING | {"get", "take"}  # kinds of acts at a thing that do not use it
 _ALL = frozenset({"them", "both", "all", "these", "those"})
 _OPENING = frozenset({"a", "an", "the", "my", "your", "one", "two", "three", "some"})  # another thing of a list
 
@@ -176,7 +178,7 @@ def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
     for step in steps:
         acts = acts_of(step)
         named = not traces.isdisjoint(Mentions([step]).keys)
-        if any(act.kinds & _WAYS for act in acts):
+        if any(act.kinds & GOING for act in acts):
             arrived = named
         used = [act for act in acts if not act.kinds <= _NO_USE]
         if (named and (used or not acts)) or (arrived and any(not act.place for act in used)):
@@ -217,19 +219,31 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     Of a name the last word counts: "the blue mug" is a mug, and its colour is another matter.
     """
     found = []
-    things = [
-        [word for word in thing if word not in lexicon().recordings]
-        for act in wanted
-        if not act.kinds & MOTIONS and not lexicon().generic.intersection(act.rest)
-        for thing in things_of(act)
-    ]
     # `PickObject: mug` names its object where a sentence would not.
-    handled = Mentions(list(dict.fromkeys(" ".join(act.object) or steps[number] for number, act in log)))
-    found += [_holds(handled, words) for words in things if words]
-    goals = [act.place for act in wanted if act.kinds <= _WAYS and act.place]
-    gone_to = Mentions([steps[number] for number in sorted({number for number, act in log if act.kinds & _WAYS})])
+    told = [(act, " ".join(() if _CALL.search(steps[number]) else act.object) or steps[number]) for number, act in log]
+    every = Mentions(list(dict.fromkeys(text for _, text in told)))
+    more = list(dict.fromkeys(text for act, text in told if not act.kinds <= _SEEING))
+    touched = Mentions(more) if more else every
+    for act in wanted:
+        if act.kinds & MOTIONS or lexicon().generic.intersection(act.rest):
+            continue
+        handled = every if act.kinds <= _SEEING else touched  # what was found is not taken yet
+        for thing in things_of(act):
+            if words := [word for word in thing if word not in lexicon().recordings]:
+                found.append(_holds(handled, words))
+    goals = [goal for act in wanted if act.kinds <= GOING for goal in (_followed(act), act.place) if goal]
+    gone_to = Mentions([steps[number] for number in sorted({number for number, act in log if act.kinds & GOING})])
     found += [_holds(gone_to, words) for words in goals]
     return sum(found) / len(found) if found and log else None
+
+
+def _followed(act: Act) -> list[str]:
+    """What a way leads to or follows that no preposition names: "approach the pump", "follow the nurse"."""
+    words = lexicon()
+    no_name = words.directions | words.routes | words.generic | words.body | frozenset().union(*words.ways)
+    if any(word[0].isdecimal() or word in words.numbers or spellings_of(word) for word in act.object):
+        return []
+    return [word for word in act.object if word not in no_name]
 
 
 def _holds(mentions: Mentions, words: Sequence[str]) -> bool:

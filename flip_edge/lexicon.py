@@ -28,6 +28,8 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         numbers: numerals.
         units: words after a number that make it an amount, by their spellings.
         qualities: groups of meanings that exclude each other, each with its words.
+        rooms: places that go by the word before.
+        same_rooms: words before one that mean the same.
         sides: groups of places beside a thing that exclude each other, each with its phrases.
         reverses: pairs of kinds of acts that undo each other.
         switched: verbs of switching, by whether they switch on or off.
@@ -63,6 +65,8 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     numbers: dict[str, int]
     units: tuple[tuple[str, ...], ...]
     qualities: tuple[tuple[frozenset[str], ...], ...]
+    rooms: frozenset[str]
+    same_rooms: tuple[frozenset[str], ...]
     sides: tuple[tuple[frozenset[str], ...], ...]
     reverses: tuple[tuple[str, str], ...]
     switched: dict[str, frozenset[str]]

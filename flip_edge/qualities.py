@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from flip_edge.acts import PUTTING, acts_of, is_verb, ruled_out
+from flip_edge.acts import GOING, PUTTING, acts_of, is_verb, ruled_out
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import (
+    Mentions,
     apart,
     is_among,
     is_content,
@@ -42,6 +43,7 @@ def other_qualities(command: str, steps: Sequence[str]) -> Iterator[str]:
     """
     yield from _other_labels(command, steps)
     yield from _other_kinds(command, steps)
+    yield from _other_rooms(command, steps)
     yield from _other_sides(command, steps)
 
 
@@ -147,6 +149,48 @@ def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
         if is_verb(thing) and not of and thing not in lexicon().numbered:
             continue
         yield word, thing, of
+
+
+# --- places that go by the word before: "the server room"
+
+
+def _other_rooms(command: str, steps: Sequence[str]) -> Iterator[str]:
+    wanted = {
+        pair
+        for act in acts_of(command)
+        if act.kinds & (GOING | PUTTING) and not act.negated
+        for name in (act.object, act.place)
+        for pair in _rooms(name)
+    }
+    if not wanted:
+        return
+    said = Mentions(steps)
+    seen = [
+        pair
+        for step in steps
+        if not reports_failure(step) and any(act.kinds & (GOING | PUTTING) for act in acts_of(step))
+        for pair in _rooms(words_of(step))
+    ]
+    for name, room in wanted:
+        others = [
+            other for other, of in seen if same_word(of, room) and not is_among(other, (own for own, _ in wanted))
+        ]
+        if others and not any(said.hold(word) for word in {name, *_same_rooms().get(word_key(name), ())}):
+            yield f"'{name} {room}' was commanded, '{others[-1]} {room}' was done"
+
+
+def _rooms(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The words before a room and the like, with it."""
+    for name, room in pairwise(words):
+        named = name.isalpha() and is_content(name) and not is_verb(name) and name not in _meanings()
+        if room in lexicon().rooms and named and name not in lexicon().numbers:
+            yield name, room
+
+
+@lru_cache(maxsize=1)
+def _same_rooms() -> dict[str, frozenset[str]]:
+    """Of the key of each word those that mean the same."""
+    return {word_key(word): words for words in lexicon().same_rooms for word in words}
 
 
 # --- where something is put: "behind the rock", "under the table"
