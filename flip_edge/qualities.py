@@ -26,6 +26,10 @@ from flip_edge.wording import (
 )
 
 _LABEL = re.compile(r"[A-Za-z]?\d+(?:\.\d+)?|[A-HJ-Z]")  # no "I"
+_FROM, _TO = (
+    re.compile(rf"\b(?i:{words}) (?:the )?([^\W\d_]{{2,}}) ({_LABEL.pattern})\b")
+    for words in ("from", "to|into|onto|in|on")
+)
 _NUMBERED = re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
 _TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
 _COLOURS = 0  # the first group of qualities
@@ -42,6 +46,7 @@ def other_qualities(command: str, steps: Sequence[str]) -> Iterator[str]:
         steps: the log.
     """
     yield from _other_labels(command, steps)
+    yield from _ends_exchanged(command, steps)
     yield from _other_kinds(command, steps)
     yield from _other_rooms(command, steps)
     yield from _other_sides(command, steps)
@@ -65,6 +70,20 @@ def _other_labels(command: str, steps: Sequence[str]) -> Iterator[str]:
         others = [other for of, other in seen if same_word(of, thing) and not is_among(other, meant)]
         if others:
             yield f"'{thing} {label}' was commanded, '{thing} {others[-1]}' was done"
+
+
+def _ends_exchanged(command: str, steps: Sequence[str]) -> Iterator[str]:
+    """Start for goal, of two things that only their labels tell apart: "from tube A into tube B"."""
+    started, ended = (
+        {(name.lower(), label) for step in steps for name, label in pattern.findall(names_apart(step))}
+        for pattern in (_FROM, _TO)
+    )
+    text = names_apart(command)
+    for start, goal in zip(_FROM.finditer(text), _TO.finditer(text), strict=False):
+        one, other = ((match[1].lower(), match[2]) for match in (start, goal))
+        if one in ended - started and other in started - ended:
+            told = f"from {' '.join(start.groups())} to {' '.join(goal.groups())}"
+            yield f"{told} was commanded, the reverse was done"
 
 
 def _tokens(text: str) -> list[str]:

@@ -224,6 +224,10 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("turn 90 degrees left", ["rotate(side=left, speed=0.5)", "goto(1.2, 3.4)"], False),
         ("drive 2.5 m right, then turn 180 deg left", ["drive(right, distance=2.5)", "spin(left, angle=180)"], False),
         ("drive 25 cm forward", ["drive(forward, 0.25)"], False),
+        ("pipette from tube A into tube B", ["aspirated from tube B", "dispensed into tube A"], True),
+        ("pipette from tube A into tube B", ["aspirated from tube A", "dispensed into tube B"], False),
+        ("bring it from dock 1 to dock 2", ["drove to dock 1", "took it from dock_1", "drove to dock 2"], False),
+        ("bring it from dock 1 to dock 2", ["took it from dock_2", "put it down", "drove to dock 1"], True),
         # places that go by the word before
         ("go to the server room", ["drove to the storage room"], True),
         ("go to the server room", ["drove through the storage room", "drove to the server room"], False),
