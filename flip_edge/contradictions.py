@@ -101,7 +101,7 @@ def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
         labels = {word_key(word) for word in act.about if word[0].isdecimal()}  # "room 3" is no other room
         done = [
             " ".join((other.verb, *other.rest))
-            for _, other in log
+            for _, other in (log[:-1] if act.kinds == {"stop"} else log)  # in the end every run stops
             if other.kinds & act.kinds
             and (not about or (about & (said := Mentions([" ".join(other.about)]).keys) and labels <= said))
         ]

@@ -174,13 +174,15 @@ def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _other_rooms(command: str, steps: Sequence[str]) -> Iterator[str]:
-    wanted = {
-        pair
-        for act in acts_of(command)
-        if act.kinds & (GOING | PUTTING) and not act.negated
-        for name in (act.object, act.place)
-        for pair in _rooms(name)
-    }
+    wanted = list(
+        dict.fromkeys(
+            pair
+            for act in acts_of(command)
+            if act.kinds & (GOING | PUTTING) and not act.negated
+            for name in (act.object, act.place)
+            for pair in _rooms(name)
+        )
+    )
     if not wanted:
         return
     said = Mentions(steps)

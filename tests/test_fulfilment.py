@@ -150,6 +150,8 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("wipe the shelf without moving the vase", ["wiped the shelf", "moved the vase to the table"], True),
         ("do not wake the cat", ["drove past the cat", "did not wake the cat"], False),
         ("do not wake the cat", ["wake the cat"], True),
+        ("drive to the dock without stopping", ["drove to the dock", "stopped at the dock"], False),
+        ("drive to the dock without stopping", ["drove off", "stopped at the lab", "drove to the dock"], True),
         ("turn left", ["turned right by 90 degrees"], True),
         ("turn left", ["turned right by 90 degrees", "turned left by 180 degrees"], False),
         ("rotate 90 degrees to the left", ["Turn(side=right, angle=90)"], True),
