@@ -267,14 +267,15 @@ def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
 
 def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]:
     """Amounts of a motion that calls of the same kind have as another number, without a unit: "rotate(left, 45)"."""
-    units = {unit for step in steps for _, unit in _amounts(step)}
     directions = frozenset().union(*lexicon().ways, lexicon().particles)
-    for act in wanted:
-        amounts = [(number, unit) for number, unit in _amounts(" ".join(act.rest)) if unit not in units]
-        if not amounts or not act.kinds & _MOTIONS[0] or directions.isdisjoint(act.rest):
-            continue
+    moves = [act for act in wanted if act.kinds & _MOTIONS[0] and not directions.isdisjoint(act.rest)]
+    asked = [(act, amounts) for act in moves if (amounts := _amounts(" ".join(act.rest)))]
+    units = {unit for step in steps for _, unit in _amounts(step)} if asked else set()
+    for act, amounts in asked:
         called = [_BARE.findall(step) for step in steps if any(done.kinds & act.kinds for done in acts_of(step))]
         for number, unit in amounts:
+            if unit in units:
+                continue  # which is compared above
             others = ("distance",) if unit in _ANGLES else ("angle", "degrees")
             values = [abs(float(found[0][1])) for found in called if len(found) == 1 and found[0][0] not in others]
             same = [_value(number) * factor for factor in _FACTORS]

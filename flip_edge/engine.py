@@ -29,9 +29,8 @@ _PREFIX, _BLANK, _AHEAD, _LOG, _ANSWER, _WORK = 0, 1, 2, 3, 4, 5
 _PARALLEL = 32  # answers weighed in one batch
 _SEQUENCES = _WORK + _PARALLEL
 _TOGETHER = _PARALLEL // 2  # logs read in one go: each has a sequence for itself and one for its answer
-_READ_AT_ONCE = (
-    400  # tokens of logs: each attends to the memory of all that are read together (ALFRED, 300 to 500: fastest)
-)
+# Tokens of logs: each attends to the memory of all that are read together (fastest on ALFRED: 300 to 500).
+_READ_AT_ONCE = 400
 _WEIGHED_AT_ONCE = 8  # tokens of answers, before those that cannot be likely enough are given up
 _KEPT_ROWS = 32  # tokens of the answer whose logits are kept
 
