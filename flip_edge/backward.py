@@ -22,7 +22,7 @@ from flip_edge.episode import Episode
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError
 from flip_edge.fulfilment import Fulfilment, fulfilment
 from flip_edge.prompts import Piece, PromptFormat, Query, foreign_script
-from flip_edge.similarity import Overlap, compare
+from flip_edge.similarity import Overlap, compare, spelled_as
 from flip_edge.support import Support, support
 
 if TYPE_CHECKING:
@@ -292,13 +292,16 @@ class BackwardInference:
                 failure=f"unparsable output: no instruction in what the model wrote: {generation.text[:80]!r}",
                 unparsable=True,
             )
+        inferred = spelled_as(inferred, episode.command)
         return replace(evidence, inferred=inferred, overlap=compare(inferred, episode.command))
 
     def _sample(self, episode: Episode, evidence: Evidence, samples: int) -> Evidence:
         generations = self._engine.sample(
             samples, self._max_new_tokens, temperature=_TEMPERATURE, stop=self.prompt.stop
         )
-        drawn = tuple(self.prompt.parse(generation.text) or "" for generation in generations)
+        drawn = tuple(
+            spelled_as(self.prompt.parse(generation.text) or "", episode.command) for generation in generations
+        )
         return replace(
             evidence,
             sampled=drawn,

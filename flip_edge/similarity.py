@@ -10,9 +10,14 @@ import re
 import string
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_TOKEN = re.compile(r"\S+")
+_LONGEST_NAME = 4  # words of a name that may be written as one
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 # Scripts written without spaces between words: Thai, Lao, Tibetan, Myanmar, Khmer, kana, Han.
@@ -67,6 +72,62 @@ def compare(inferred: str, command: str) -> Overlap:
     if is_unspaced(command):
         return _overlap(_characters(inferred), _characters(command), "character")
     return _overlap(normalize(inferred).split(), normalize(command).split(), "word")
+
+
+def spelled_as(text: str, reference: str) -> str:
+    """``text`` with names run together, or taken apart, as ``reference`` has them; all else as it was.
+
+    People, robots and models differ in where a name has its spaces, and word F1 takes every spelling for other words.
+
+    >>> spelled_as("Put the mug on the coffee table.", "put a mug on coffeetable")
+    'Put the mug on the coffeetable.'
+    >>> spelled_as("go to the charging station 2", "go to charging_station_2")
+    'go to the charging_station_2'
+    """
+    spellings: dict[str, dict[tuple[str, ...], str]] = {}
+    for words in _names(reference):
+        spelling = reference[words[0].start : words[-1].end]
+        spellings.setdefault(_joined(words), {}).setdefault(_letters(words), spelling)
+    written, done = [], 0
+    for words in _names(text):
+        known = spellings.get(_joined(words))
+        if known and words[0].start >= done and _letters(words) not in known:
+            written += [text[done : words[0].start], next(iter(known.values()))]
+            done = words[-1].end
+    return "".join([*written, text[done:]])
+
+
+class _Word(NamedTuple):
+    letters: str  # normalised
+    start: int
+    end: int
+
+
+def _names(text: str) -> Iterator[list[_Word]]:
+    """Whatever may be a name: runs of words with nothing but space between, the longest first at each place."""
+    words = []
+    for found in _TOKEN.finditer(text):
+        bare = found.group().strip(string.punctuation)
+        if letters := normalize(bare):
+            start = found.start() + found.group().index(bare)
+            words.append(_Word(letters, start, start + len(bare)))
+    for first in range(len(words)):
+        for size in range(min(_LONGEST_NAME, len(words) - first), 0, -1):
+            name = words[first : first + size]
+            # Two numbers are not one, and what has a comma between is not a name.
+            if all(
+                text[one.end : other.start].isspace() and not (one.letters[-1].isdigit() and other.letters[0].isdigit())
+                for one, other in pairwise(name)
+            ):
+                yield name
+
+
+def _letters(words: Sequence[_Word]) -> tuple[str, ...]:
+    return tuple(word.letters for word in words)
+
+
+def _joined(words: Sequence[_Word]) -> str:
+    return "".join(_letters(words))
 
 
 def is_unspaced(text: str) -> bool:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import random
 import re
 import string
+from itertools import chain
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from flip_edge.similarity import compare, content_words, normalize, word_f1
+from flip_edge.similarity import compare, content_words, normalize, spelled_as, word_f1
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 WORDS = ["the", "a", "An", "mug", "Mug.", "red", "sink!", "to", "to", "bring", "1.5", "15", "tea-cup", "o'clock", "Ünï"]
@@ -112,3 +113,42 @@ def test_character_units_keep_words_of_other_scripts_and_vowel_marks() -> None:
 def test_scripts_with_spaces_are_words() -> None:
     assert compare("Перейти на кухню", "перейти на склад").f1 == pytest.approx(2 / 3)
     assert compare("부엌으로 가", "부엌으로 가").unit == "word"
+
+
+@pytest.mark.parametrize(
+    ("inferred", "command", "spelled"),
+    [
+        ("Put the card on the coffee table.", "put a card in coffeetable", "Put the card on the coffeetable."),
+        ("dock at the charging station 2", "Dock at charging_station_2!", "dock at the charging_station_2"),
+        ("PickUp the sidetable", "pick up the side-table", "pick up the sidetable"),
+        ("move the sidetable", "move the side table", "move the side table"),
+        ("go to bay12", "go to bay 12", "go to bay 12"),
+        # nothing to do: as the command has it, two numbers, two names
+        ("coffee table, not coffeetable", "coffeetable or coffee table", "coffee table, not coffeetable"),
+        ("go to dock 1 2", "go to dock 12", "go to dock 1 2"),
+        ("bring coffee, table and chairs", "bring the coffeetable", "bring coffee, table and chairs"),
+        ("put the coffee on the table", "put it on the coffeetable", "put the coffee on the table"),
+        ("look for it", "look at the cup", "look for it"),
+        ("", "go", ""),
+    ],
+)  # fmt: skip
+def test_names_are_spelled_as_the_command_spells_them(inferred: str, command: str, spelled: str) -> None:
+    assert spelled_as(inferred, command) == spelled
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=8),
+    st.lists(st.sampled_from(WORDS), max_size=8),
+    st.lists(st.sampled_from(["", " ", "_", "-"]), min_size=8, max_size=8),
+)
+def test_spelling_changes_spaces_alone(text: list[str], reference: list[str], between: list[str]) -> None:
+    told = " ".join(text)
+    like = "".join(chain.from_iterable(zip(reference, between)))  # noqa: B905 - as many as there are words
+    spelled = spelled_as(told, like)
+    assert _bare(spelled) == _bare(told)
+    assert spelled_as(told, told) == told
+
+
+def _bare(text: str) -> str:
+    return "".join(char for char in text.lower() if char.isalnum())
