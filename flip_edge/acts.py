@@ -18,12 +18,17 @@ _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _RUN_TOGETHER = (6, 20)  # letters of a word that may be a verb and something else
 _NOT = re.compile("n['\u2019]t\\b")
-NOT_A_PLACE = frozenset({"with", "to", "from"})  # relations that put no thing in a place: a cup with a fork in it
+NOT_A_PLACE = frozenset(
+    {"with", "to", "toward", "towards", "from"}
+)  # relations that put no thing in a place: a cup with a fork in it
 _ARTICLE = "the"
 PUTTING = frozenset({"place", "carry"})
 """Kinds of acts that put something somewhere."""
 GOING = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
 """Kinds of acts that have ways and goals."""
+_PUSHING = frozenset({"press", "pull", "slide"})
+_MOVED_TO = frozenset({"to", "toward", "towards", "into", "onto"})
+_MOVED_BESIDE = frozenset({"under", "underneath", "below", "beneath", "above", "over", "beside", "behind"})
 _TIMES = frozenset({"s", "ms", "sec"})
 _AUXILIARIES = frozenset({"is", "are", "was", "were", "been"})
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
@@ -161,7 +166,7 @@ def _act(clause: Sequence[str]) -> Act | None:
     if named and not _AUXILIARIES.intersection(rest):
         return None
     kinds, things = frozenset() if named else _kinds(verb), _object(rest)
-    if not kinds and (passive := _passive(clause, start)):
+    if (not kinds or _is_done_to(clause[start:])) and (passive := _passive(clause, start)):
         verb, things, rest = passive
         kinds = _kinds(verb)
     if not kinds and not negated:
@@ -185,6 +190,15 @@ def _act(clause: Sequence[str]) -> Act | None:
         rest=tuple(rest),
         negated=negated,
     )
+
+
+def _is_done_to(clause: Sequence[str]) -> bool:
+    """Whether what may be a verb is a thing that something was done to: "drop detected", not "put washed soap"."""
+    words = lexicon()
+    if len(clause) < 2 or clause[0].endswith(("ed", "ing")) or not clause[1].endswith("ed") or not is_verb(clause[1]):
+        return False
+    no_state = clause[1] not in words.leading and not any(clause[1] in states for states in words.states.values())
+    return no_state and (len(clause) == 2 or clause[2] in words.prepositions | words.particles)
 
 
 def _passive(clause: Sequence[str], start: int) -> tuple[str, tuple[str, ...], list[str]] | None:
@@ -291,6 +305,11 @@ def _in_context(
     for word, kind in (("shut", "close"), ("closed", "close"), ("open", "open")):
         if word in rest and kinds & {"press", "pull"}:
             return frozenset({kind})  # "push the drawer shut"
+    moved_to = _MOVED_TO if "from" in rest else _MOVED_TO | _MOVED_BESIDE
+    if kinds & _PUSHING and things and place and place[-1] not in words.directions and moved_to.intersection(rest):
+        return kinds | PUTTING  # "pushed the star towards the cube"
+    if kinds == {"take"} and rest[:1] == ["off"] and not things:
+        return frozenset({"raise"})  # "took off"
     if kinds == {"lower"} and things and not any(map(spellings_of, rest)):
         return frozenset({"lower", "place"})  # "lowered the pallet"
     if "make" in kinds or (verb == "water" and not words.articles.intersection(rest[:1])):
@@ -304,7 +323,7 @@ def _in_context(
         amount = any(map(spellings_of, rest[1:2]))
         if levels := _levels(kinds, rest):
             return frozenset({"go"}) | levels
-        moved = bool(things) and not amount and rest[0] not in words.prepositions | words.particles
+        moved = bool(things) and not amount and not (words.prepositions | words.particles).intersection(rest[:1])
         return frozenset({"carry", "place"}) if moved else frozenset({"go"})
     if "look" in kinds and rest[:1] == ["for"]:
         return frozenset({"find"})

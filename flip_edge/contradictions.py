@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from flip_edge.acts import NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following
+from flip_edge.acts import NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
-from flip_edge.qualities import other_qualities
-from flip_edge.support import tried_in_vain, unrecovered_failures
+from flip_edge.qualities import is_quality, other_qualities
+from flip_edge.support import all_in_vain, tried_in_vain, unrecovered_failures
 from flip_edge.wording import (
     Mentions,
     apart,
@@ -41,6 +41,7 @@ _ANGLES = ("degrees", "rad")
 _FACTORS = (1.0, math.pi / 180, 1e-2, 1e-3, 1e2, 1e3)  # a call may count in radians, metres, centimetres or millimetres
 _EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
+_TAKING = frozenset({"take", "get", "remove"})
 _MOVING = frozenset({"take", "place", "carry", "get", "remove"})
 
 _Log = Sequence[tuple[int, Act]]
@@ -72,16 +73,21 @@ def failed_for_good(command: str, wanted: Sequence[Act], log: _Log, steps: Seque
     Args:
         command, wanted, log, steps: as for :func:`contradictions`.
     """
+    names = [word for word in words_of(command) if is_content(word) and not is_verb(word)]
     for part in dict.fromkeys(unrecovered_failures(steps, command)):
         said = Mentions([part])
         last = max(number for number, step in enumerate(steps) if part in step)
+        if last == len(steps) - 1 and all_in_vain(steps[last]):
+            yield part
+            continue
         kinds = {kind for act in acts_of(part) for kind in act.kinds}
         for act in wanted:
-            named = (*act.object[-1:], *act.place[-1:])
             if not (act.kinds & kinds or word_key(act.verb) in said.keys):
                 continue
             later = [(number, other) for number, other in log if number >= last and other.kinds & done_by(act)]
-            if any(said.hold(name) for name in named):
+            own = (*act.object[-1:], *act.place[-1:])
+            named = own if any(map(said.hold, own)) else list(filter(said.hold, names))
+            if named:
                 done = any(Mentions([steps[number]]).hold(name) for number, _ in later for name in named)
             elif tried_in_vain(part) == {word_key(act.verb)}:  # "insertion failed"
                 done = is_among(act.verb, [other.verb for _, other in later])
@@ -153,6 +159,8 @@ def _turned_round(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Ite
             reverse = any(is_among(place, what) and is_among(thing, where) for what, where in names)
             if thing and place and reverse and not as_told:
                 yield f"'{thing} {act.relation} {place}' was commanded, '{place} {act.relation} {thing}' was done"
+        if act.source and act.kinds & _MOVING and (other := _other_start(act, log, steps)):
+            yield f"from the {act.source[-1]} was commanded, from the {other} was done"
         if act.source and act.place and came_in_reverse(act.source[-1:], act.place[-1:], steps):
             yield f"from the {act.source[-1]} to the {act.place[-1]} was commanded, the reverse was done"
         told = _switched(act)
@@ -160,6 +168,24 @@ def _turned_round(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Ite
             switched = [way for _, other in log if (way := _switched(other))]
             if switched and not any(told <= ways for ways in switched):
                 yield f"'{min(told)}' was commanded, '{min(switched[-1])}' was done"
+
+
+def _other_start(act: Act, log: _Log, steps: Sequence[str]) -> str:
+    """Where a thing was taken from, if that is not where it was to be taken from, which the log never mentions."""
+    said, words = Mentions(steps), lexicon()
+    if (
+        not act.object
+        or "across" in act.rest
+        or any(word in words.body | words.rooms or said.hold(word) for word in act.source)
+    ):
+        return ""
+    for _, done in log:
+        if done.kinds & _TAKING and done.source and done.object and is_among(act.object[-1], done.object):
+            start = done.source[-1]
+            # The counter is the countertop, and the bathtub the tub.
+            if not is_quality(start) and not any(start in word or word in start for word in act.source):
+                return start
+    return ""
 
 
 def _switched(act: Act) -> frozenset[str]:
@@ -179,6 +205,10 @@ def _undone(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
             into = [is_among(act.object[-1], done.place) for _, done in log if done.kinds & PUTTING and done.place]
             if into and all(into):
                 yield f"'{act.verb} the {act.object[-1]}' was commanded, something was put into it"
+        if act.kinds == {"separate"} and act.source:
+            joined = [done for _, done in log if done.place and is_among(act.source[-1], done.place)]
+            if joined:
+                yield f"'{act.verb}' was commanded, '{' '.join((joined[-1].verb, *joined[-1].rest))}' was done"
         for one, other in lexicon().reverses:
             kind, reverse = (one, other) if one in act.kinds else (other, one)
             if kind not in act.kinds or any(kind in done.kinds for _, done in log):

@@ -16,6 +16,7 @@ from itertools import pairwise
 from flip_edge.acts import GOING, PUTTING, Act, acts_of, done_by
 from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
+from flip_edge.qualities import RANGE, labelled
 from flip_edge.wording import (
     Mentions,
     is_content,
@@ -93,7 +94,11 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     if not any(acts_of(step) for step in steps):
         return Fulfilment(contradictions=against, failed=failed)
     return Fulfilment(
-        demands=(*_acts_demanded(wanted, log, steps), *_states_demanded(wanted, log, steps)),
+        demands=(
+            *_acts_demanded(wanted, log, steps),
+            *_states_demanded(wanted, log, steps),
+            *_labels_demanded(command, wanted, steps),
+        ),
         handled=_handled(wanted, log, steps),
         placed=_placed(wanted, log, steps),
         contradictions=against,
@@ -141,6 +146,20 @@ def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
             asked |= kinds
             shown = any(act.kinds & kinds for _, act in log) or _traced(kinds, steps)
             yield Demand(word, 1, 1.0 if shown else 0.0)
+
+
+def _labels_demanded(command: str, wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[Demand]:
+    """Of several things that only their labels tell apart each one: "waypoints 2, 5 and 7"."""
+    if any(act.source for act in wanted) or RANGE.search(command) or any(map(RANGE.search, steps)):
+        return
+    named: dict[str, dict[str, None]] = {}
+    for thing, label in labelled(command):
+        named.setdefault(word_key(thing), {})[label] = None
+    told = {(word_key(thing), word_key(label)) for step in steps for thing, label in labelled(step)}
+    for thing, labels in named.items():
+        seen = {label: (thing, word_key(label)) in told for label in labels}
+        if len(labels) > 1 and any(seen.values()):
+            yield from (Demand(f"{thing} {label}", 1, float(done)) for label, done in seen.items())
 
 
 def _done_to(name: Sequence[str], names: int, steps: Sequence[str]) -> bool:
@@ -252,9 +271,16 @@ def _holds(mentions: Mentions, words: Sequence[str]) -> bool:
 
 def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
     """Share of the goals that steps of putting something name, anywhere: "opened the drawer and put it inside"."""
-    goals = [act.place[-1] for act in wanted if act.place and PUTTING & act.kinds and act.relation != "with"]
+    goals = [_heads(act) for act in wanted if act.place and PUTTING & act.kinds and act.relation != "with"]
     put = sorted({number for number, act in log if act.kinds & PUTTING})
     if not goals or not put:
         return None
     found = Mentions([steps[number] for number in put])
-    return sum(found.hold(goal) for goal in goals) / len(goals)
+    return sum(any(map(found.hold, goal)) for goal in goals) / len(goals)
+
+
+def _heads(act: Act) -> list[str]:
+    """The words by which a log may name the place of an act: of "the drawer of the cabinet", either."""
+    return [word for word, after in pairwise((*act.rest, "")) if word in act.place[:-1] and after == "of"] + [
+        act.place[-1]
+    ]

@@ -30,12 +30,17 @@ _FROM, _TO = (
     re.compile(rf"\b(?i:{words}) (?:the )?([^\W\d_]{{2,}}) ({_LABEL.pattern})\b")
     for words in ("from", "to|into|onto|in|on")
 )
+_ID = re.compile(r"(?<![^\W_])[A-Za-z]{1,3}-?\d+(?!\.\d)\b")
+_FROM_ID, _TO_ID = (
+    re.compile(rf"\b(?:{words}) ({_ID.pattern})", re.IGNORECASE) for words in ("from", "to|into|onto|in|on|at")
+)
+_WELL = 3  # letters and digits after the first of a label such as A12
 _NUMBERED = re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
 _TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
 _COLOURS = 0  # the first group of qualities
 _LONGEST = 12  # letters of a quality
 _NAME = 8  # words after a phrase among which the thing is named
-_RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
+RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
 
 
 def other_qualities(command: str, steps: Sequence[str]) -> Iterator[str]:
@@ -46,6 +51,8 @@ def other_qualities(command: str, steps: Sequence[str]) -> Iterator[str]:
         steps: the log.
     """
     yield from _other_labels(command, steps)
+    yield from _put_at_another(command, steps)
+    yield from _other_ids(command, steps)
     yield from _ends_exchanged(command, steps)
     yield from _other_kinds(command, steps)
     yield from _other_rooms(command, steps)
@@ -57,10 +64,10 @@ def other_qualities(command: str, steps: Sequence[str]) -> Iterator[str]:
 
 def _other_labels(command: str, steps: Sequence[str]) -> Iterator[str]:
     unwanted = ruled_out(command)
-    wanted = [pair for pair in _labelled(command) if not unwanted & {word.lower() for word in pair}]
-    if not wanted or any(_RANGE.search(step) for step in steps):
+    wanted = [pair for pair in labelled(command) if not unwanted & {word.lower() for word in pair}]
+    if not wanted or any(RANGE.search(step) for step in steps):
         return
-    seen = [pair for step in steps for pair in _labelled(step)]
+    seen = [pair for step in steps for pair in labelled(step)]
     said = {word_key(token) for step in steps for token in _tokens(step) if _LABEL.fullmatch(token)}
     said |= {word_key(word) for step in steps for word in words_of(step) if word in lexicon().numbers}
     for thing, label in wanted:
@@ -70,6 +77,40 @@ def _other_labels(command: str, steps: Sequence[str]) -> Iterator[str]:
         others = [other for of, other in seen if same_word(of, thing) and not is_among(other, meant)]
         if others:
             yield f"'{thing} {label}' was commanded, '{thing} {others[-1]}' was done"
+
+
+def _put_at_another(command: str, steps: Sequence[str]) -> Iterator[str]:
+    """The last of some places that only their labels tell apart, where things are put: "on pallet A"."""
+    wanted = labelled(command)
+    put = [
+        (name.lower(), label)
+        for step in steps
+        if not reports_failure(step) and any(act.kinds & PUTTING for act in acts_of(step))
+        for name, label in _TO.findall(names_apart(step))
+    ]
+    for thing in dict.fromkeys(thing for thing, _ in wanted):
+        meant = [label for of, label in wanted if same_word(of, thing)]
+        there = [label for of, label in put if same_word(of, thing)]
+        if any(is_among(label, meant) for label in there) and not is_among(there[-1], meant):
+            yield f"'{thing} {meant[-1]}' was commanded, '{thing} {there[-1]}' was done"
+
+
+def _other_ids(command: str, steps: Sequence[str]) -> Iterator[str]:
+    """Places that have nothing but a label: "from A1 to B3"."""
+    said = {found.upper() for step in steps for found in _ID.findall(step)}
+    for pattern in (_FROM_ID, _TO_ID):
+        wanted = [found.upper() for found in pattern.findall(command)]
+        others = [found.upper() for step in steps for found in pattern.findall(step)]
+        for label in wanted:
+            alike = [other for other in others if _shape(other) == _shape(label) and other not in wanted]
+            if label not in said and alike:
+                yield f"'{label}' was commanded, '{alike[-1]}' was done"
+
+
+def _shape(label: str) -> str:
+    """What labels of one sort have in common: "B3" and "C12" are wells, "P-102" is a pump."""
+    letters = "".join(filter(str.isalpha, label))
+    return "single" if len(letters) == 1 and len(label) - 1 <= _WELL else letters
 
 
 def _ends_exchanged(command: str, steps: Sequence[str]) -> Iterator[str]:
@@ -91,22 +132,35 @@ def _tokens(text: str) -> list[str]:
     return _TOKEN.findall(_NUMBERED.sub(" ", names_apart(text)))
 
 
-def _labelled(text: str) -> list[tuple[str, str]]:
-    """Things with the number or letter that names them. A number that counts or measures is none."""
-    words, tokens = lexicon(), [*_tokens(text), ""]
-    ends = words.prepositions | words.boundaries
+def labelled(text: str) -> list[tuple[str, str]]:
+    """Things with the number or letter that names them. A number that counts or measures is none.
+
+    >>> labelled("patrol waypoints 2, 5 and 7, then take 3 pictures")
+    [('waypoints', '2'), ('waypoints', '5'), ('waypoints', '7')]
+    """
+    words, tokens = lexicon(), [*_tokens(text), "", ""]
     unnamed = words.prepositions | words.numbers.keys()
     found = []
-    for (thing, label), successor in zip(pairwise(tokens), tokens[2:], strict=False):
-        name, after = thing.lower(), successor.lower()
-        if not _LABEL.fullmatch(label) or not thing.isalpha() or not is_content(name) or spellings_of(name):
+    for place, thing in enumerate(tokens[:-2]):
+        name = thing.lower()
+        if not thing.isalpha() or not is_content(name) or spellings_of(name) or name in unnamed:
             continue
-        if (is_verb(name) and name not in words.numbered) or name in unnamed:
+        if is_verb(name) and name not in words.numbered:
             continue
-        counted = after.isalpha() and after not in ends
-        if not (counted and (spellings_of(after) or (is_content(after) and not is_verb(after)))):
-            found.append((name, label))
+        at = place + 1
+        while _LABEL.fullmatch(tokens[at]) and not _counts(tokens[at + 1].lower()):
+            found.append((name, tokens[at]))
+            at += 1
+            while tokens[at] in (",", "and", "&") and _LABEL.fullmatch(tokens[at + 1 + (tokens[at + 1] == "and")]):
+                at += 1
     return found
+
+
+def _counts(after: str) -> bool:
+    """Whether a number before this word counts or measures."""
+    if not after.isalpha() or after in lexicon().prepositions | lexicon().boundaries:
+        return False
+    return bool(spellings_of(after)) or (is_content(after) and not is_verb(after))
 
 
 # --- words that exclude each other: "the north side", "the red mug"
@@ -116,19 +170,19 @@ def _other_kinds(command: str, steps: Sequence[str]) -> Iterator[str]:
     seen = [told for step in steps for told in _qualified(step)]
     wanted = list(_qualified(command))
     for quality, thing, of in wanted:
-        group, meaning = _meanings()[quality]
-        meant = {_meanings()[other] for other, same, _ in wanted if same_word(same, thing)}
-        if group != _COLOURS and len({told for told in meant if told[0] == group}) > 1:
-            continue  # "from the top shelf to the bottom shelf", of which a log may tell one
-        others = [
+        meant = [told for other, same, _ in wanted if same_word(same, thing) for told in _meanings()[other]]
+        told = [
             other
             for other, same, whose in (*seen, *_run_together(thing, steps))
-            if same_word(same, thing)
-            and _meanings()[other][0] == group
-            and (not of or not whose or same_word(of, whose))
+            if same_word(same, thing) and (not of or not whose or same_word(of, whose))
         ]
-        if others and not any(_meanings()[other][1] == meaning for other in others):
-            yield f"'{quality} {thing}' was commanded, '{others[-1]} {thing}' was done"
+        for group, meaning in _meanings()[quality]:
+            if group != _COLOURS and len({other for of_group, other in meant if of_group == group}) > 1:
+                continue  # "from the top shelf to the bottom shelf", of which a log may tell one
+            others = [other for other in told if any(group == of_group for of_group, _ in _meanings()[other])]
+            if others and not any((group, meaning) in _meanings()[other] for other in others):
+                yield f"'{quality} {thing}' was commanded, '{others[-1]} {thing}' was done"
+                break
 
 
 def _run_together(thing: str, steps: Sequence[str]) -> Iterator[tuple[str, str, str]]:
@@ -142,14 +196,23 @@ def _run_together(thing: str, steps: Sequence[str]) -> Iterator[tuple[str, str, 
 
 
 @lru_cache(maxsize=1)
-def _meanings() -> dict[str, tuple[int, int]]:
-    """Of each word its group and its meaning in that group."""
-    return {
-        word: (number, meaning)
-        for number, group in enumerate(lexicon().qualities)
-        for meaning, words in enumerate(group)
-        for word in words
-    }
+def _meanings() -> dict[str, list[tuple[int, int]]]:
+    """Of each word its groups, with its meaning in each."""
+    return _by_group(lexicon().qualities)
+
+
+def is_quality(word: str) -> bool:
+    """Whether a word tells a thing from others of its kind."""
+    return word in _meanings()
+
+
+def _by_group(groups: Sequence[Sequence[frozenset[str]]]) -> dict[str, list[tuple[int, int]]]:
+    found: dict[str, list[tuple[int, int]]] = {}
+    for number, group in enumerate(groups):
+        for meaning, words in enumerate(group):
+            for word in words:
+                found.setdefault(word, []).append((number, meaning))
+    return found
 
 
 def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
@@ -234,14 +297,9 @@ def _other_sides(command: str, steps: Sequence[str]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=1)
-def _sides() -> tuple[re.Pattern[str], dict[str, tuple[int, int]]]:
-    """Matches the phrases, and of each its group and its meaning in that group."""
-    known = {
-        phrase: (number, meaning)
-        for number, group in enumerate(lexicon().sides)
-        for meaning, phrases in enumerate(group)
-        for phrase in phrases
-    }
+def _sides() -> tuple[re.Pattern[str], dict[str, list[tuple[int, int]]]]:
+    """Matches the phrases, and of each its groups, with its meaning in each."""
+    known = _by_group(lexicon().sides)
     longest_first = "|".join(sorted(known, key=len, reverse=True))
     return re.compile(rf"\b({longest_first})\b((?: +\w+){{1,{_NAME}}})"), known
 
@@ -257,4 +315,5 @@ def _sides_of(text: str) -> Iterator[tuple[str, tuple[int, int], str]]:
         end = next((at for at, word in enumerate(words) if word in lexicon().prepositions | lexicon().boundaries), None)
         named = [word for word in words[:end] if is_content(word) and word.isalpha()]
         if named and "and" not in words[:end]:
-            yield match[1], known[match[1]], named[-1]
+            for side in known[match[1]]:
+                yield match[1], side, named[-1]

@@ -25,7 +25,11 @@ from flip_edge.wording import (
 
 _LEAST = 0.01  # nats that any word counts for
 _WAYS = frozenset({"go", "enter", "exit"})
-_REASON = re.compile(r"[:(]|\bbecause\b")
+# What a logger puts before a line: tags, numbers and times.
+_TAGS = re.compile(r"^(?:\s*(?:\[[^\]]*\]|#?\d[\d:.]*\)?|t=[\d.]+s?)(?=\s|$|:))+\s*:?", re.IGNORECASE)
+_OPEN = re.compile(r"""[("][^()"]*$""")  # a remark that has only begun
+_WHOLE = frozenset(map(word_key, ("run", "job", "order", "plan", "planning", "navigation", "execution", "operation")))
+_REASON = re.compile(r"[:(\"]|,\s*no\b|\bbecause\b")
 _RECOVERED = 0.8  # share of a failed step's words that a later step must repeat to count as its success
 
 
@@ -139,7 +143,7 @@ def unrecovered_failures(steps: Sequence[str], command: str = "") -> tuple[str, 
     that worked does. A way that failed and that the command does not ask for, such as the way home, does not count.
     """
     parts = [part for step in steps for part in parts_of(step)]
-    told = {word_key(word) for word in words_of(command) if is_content(word)}
+    told = [word for word in words_of(command) if is_content(word)]
     left = []
     good = [(number, part) for number, part in enumerate(parts) if not reports_failure(part)]
     for number, part in enumerate(parts):
@@ -148,7 +152,7 @@ def unrecovered_failures(steps: Sequence[str], command: str = "") -> tuple[str, 
         tried = _Attempt(part)
         if any(tried.made_good_by(later) for place, later in good if place > number):
             continue
-        if told and tried.is_a_way and not told & tried.words:
+        if told and tried.is_a_way and not any(map(tried.said.hold, told)):
             continue
         left.append(part)
     return tuple(left)
@@ -159,23 +163,34 @@ def tried_in_vain(part: str) -> set[str]:
     return _Attempt(part).words
 
 
+def all_in_vain(part: str) -> bool:
+    """Whether a part of a step says no more than that it was all in vain: "Goal failed"."""
+    return tried_in_vain(part) <= _WHOLE
+
+
 class _Attempt:
     """What a part of a step says was tried in vain."""
 
     def __init__(self, part: str) -> None:
-        text = _REASON.split(failure_phrases().sub(" ", part))[0]
-        said = [word for word in words_of(text) if is_content(word) and word not in lexicon().leading]
-        self.kinds = {kind for act in acts_of(text) for kind in act.kinds}
+        before, *after = failure_phrases().split(_TAGS.sub("", part))
+        # The reason comes after what failed.
+        text = " ".join((_OPEN.sub("", before).strip(" :"), _REASON.split(" ".join(after))[0]))
+        no_name = lexicon().leading | lexicon().generic
+        said = [word for word in words_of(text) if is_content(word) and word not in no_name]
+        acts = acts_of(text)
+        self.said = Mentions([text])
+        self.kinds = {kind for act in acts for kind in act.kinds}
         # Of acts that are known the verb may stand in any tense, and the kind is compared instead.
-        things = [word for word in said if not (self.kinds and is_verb(word))]
+        named = {word for act in acts for word in (*act.object, *act.place)}
+        things = [word for word in said if word in named or not (self.kinds and is_verb(word))]
         self.words = {word_key(word) for word in things or said}
-
-    @property
-    def is_a_way(self) -> bool:
-        return bool(self.kinds and self.words) and self.kinds <= _WAYS
+        self.is_a_way = bool(acts) and bool(self.words) and acts[0].kinds <= _WAYS
+        self.is_a_search = bool(acts) and acts[0].kinds == {"find"}
 
     def made_good_by(self, part: str) -> bool:
-        if not self.words or len(self.words & Mentions([part]).keys) < _RECOVERED * len(self.words):
+        # What was sought in vain in one place may be found in another.
+        needed = 1 if self.is_a_search else _RECOVERED * len(self.words)
+        if not self.words or len(self.words & Mentions([part]).keys) < needed:
             return False
         done = {kind for act in acts_of(part) for kind in act.kinds}
         return not (self.kinds and done) or bool(self.kinds & done)

@@ -26,6 +26,13 @@ def said(text: str) -> list[tuple[str, str]]:
         ("[Navigate] goal_1: RUNNING", [("go", "")]),
         ("mug 1 grasped", [("take", "mug 1")]),
         ("take vase 2 from shelf 8", [("take", "vase 2")]),
+        ("box moved", [("carry|place", "box")]),
+        ("drop detected", [("find", "drop")]),
+        ("put washed soap on the shelf", [("place", "soap")]),
+        ("pushed the red star toward the cube", [("carry|place|press", "red star")]),
+        ("push the button on the wall", [("press", "button")]),
+        ("slid the door to the left", [("slide", "door")]),
+        ("take off", [("raise", "")]),
         # several acts in one step
         ("Turn around and put the cup down", [("go", ""), ("place", "cup")]),
         ("opened the fridge, took the milk and closed it", [("open", "fridge"), ("take", "milk"), ("close", "")]),

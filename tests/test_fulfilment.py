@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flip_edge.fulfilment import fulfilment
+from flip_edge.lexicon import lexicon
 
 PICKED, DROVE, PUT = "picked up the mug", "drove to the sink", "put the mug in the sink"
 
@@ -35,6 +36,17 @@ PICKED, DROVE, PUT = "picked up the mug", "drove to the sink", "put the mug in t
         ("gather the two mugs at the sink", [PICKED, PUT], 0.5),
         ("screw the two bolts into the plate", ["bolt 1 tightened", "bolt 2 tightened"], 1.0),
         ("screw the two bolts into the plate", ["bolt 1 tightened"], 0.5),
+        # each of those that their labels tell apart
+        ("weld seam 4 and seam 5", ["moved to seam 4", "welded seam 4"], 0.5),
+        ("weld seams 4 and 5", ["moved to seam 4", "welded seam 4", "moved to seam 5", "welded seam 5"], 1.0),
+        ("patrol waypoints 2, 5 and 7", ["went to waypoint 2", "went to waypoint 5"], 0.75),
+        ("patrol waypoints 2, 5 and 7", ["patrolled waypoints 2-7"], 1.0),
+        ("patrol waypoints 2, 5 and 7", ["patrolled all waypoints"], 1.0),
+        ("go from room 1 to room 2", ["drove to room 2"], 1.0),
+        # what is pushed somewhere is put there
+        ("push the star to the cube", ["pushed the star toward the cube"], 1.0),
+        ("take off and land", ["took off", "hovering"], 0.5),
+        ("take off and land", ["takeoff complete", "landed"], 1.0),
         # at the sink things are washed by what is done there, not by being taken from there
         ("put a clean mug in the drawer", ["took the mug from the sink", "put the mug in the drawer"], 0.5),
         ("put a clean mug in the drawer", ["went to the sink", PICKED, "put the mug in the drawer"], 0.5),
@@ -256,6 +268,30 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("move 2.5 m forward", ["failed to move backward", "forward 2.5 m"], False),
         ("push the ball to the right", ["push left ball"], True),
         ("take 10 pictures of the pump", ["took 4 pictures of the pump"], True),
+        # from one place, and not from another
+        ("lift the block from the drawer", ["lifted the block from the table"], True),
+        ("lift the block from the drawer", ["opened the drawer", "lifted the block from it"], False),
+        ("bring the cup from the table", ["picked the cup from the counter", "put the cup down"], True),
+        ("bring the cup from the counter", ["picked the cup from the countertop"], False),
+        ("bring the cup from the kitchen room", ["picked the cup from the table"], False),
+        ("separate the heart from the circle", ["pushed the heart to the circle"], True),
+        ("separate the heart from the circle", ["pushed the heart away from the circle"], False),
+        # levels, sizes and what is inside
+        ("open the middle drawer", ["pulled the top drawer open"], True),
+        ("open the middle drawer", ["pulled the left drawer open"], True),
+        ("open the top drawer", ["opened the upper drawer"], False),
+        ("open the top left drawer", ["opened the left drawer"], False),
+        ("sweep it into the short dustpan", ["swept it into the tall dustpan"], True),
+        ("put the bottle on top of the cabinet", ["placed the bottle inside the cabinet"], True),
+        ("put the bottle on top of the cabinet", ["placed the bottle on the cabinet"], False),
+        ("slide the block below the cone", ["slid the block above the cone"], True),
+        # labels of places
+        ("put 4 boxes on pallet B", ["put box 1 on pallet B", "put box 2 on pallet A"], True),
+        ("put 4 boxes on pallet B", ["put box 1 on pallet A", "put box 1 on pallet B"], False),
+        ("pipette 50 ul from A1 to B3", ["aspirated 50 ul from A1", "dispensed 50 ul into C3"], True),
+        ("pipette 50 ul from A1 to B3", ["aspirated 50 ul from A1", "dispensed 50 ul into B3"], False),
+        ("go to P-102", ["arrived at P-103"], True),
+        ("go to P-102", ["arrived at wp4"], False),
         # the order of several
         ("go to the hall, then to the lab and then to the roof", ["at the roof", "at the lab", "at the hall"], True),
         ("go to the hall, then to the lab and then to the roof", ["at the hall", "at the lab", "at the roof"], False),
@@ -276,6 +312,10 @@ def test_contradictions(command: str, steps: list[str], contradicted: bool) -> N
         ("insert the peg in the hole", ["moved above the hole", "insertion failed", "released the peg"], True),
         ("insert the peg in the hole", ["insertion failed", "inserted the peg in the hole"], False),
         ("put the mug in the sink", [PUT, "failed to go home: the way is blocked"], False),
+        ("go to dock 3", ["[INFO] [nav]: begin navigating to dock_3", "[ERROR] [bt_navigator]: Goal failed"], True),
+        ("go to dock 3", ["[ERROR] [nav]: Goal failed", "[INFO] [nav]: at dock 3"], False),
+        ("put the mug in the sink", [PUT, "call RETURN_HOME(dock) ... failed (the way is blocked)"], False),
+        ("put the cup and the mug in the sink", ["put(cup, sink) -> OK", "put(mug, sink) -> ABORTED"], True),
     ],
 )
 def test_what_failed_for_good(command: str, steps: list[str], failed: bool) -> None:
@@ -293,9 +333,37 @@ def test_what_is_said_of_a_contradiction() -> None:
 
 def test_long_texts_are_compared_in_time_that_grows_with_them() -> None:
     """One that grew with the square would take minutes."""
-    for word in ("then go ", "red ", ": ", "the, ", "failed to put the mug; ", "a=", "put the mug, ", "B3 "):
+    for word in (
+        "then go ",
+        "red ",
+        ": ",
+        "the, ",
+        "failed to put the mug; ",
+        "a=",
+        "put the mug, ",
+        "B3 ",
+        "1:",
+        "#1 ",
+        "from A1 to B3 ",
+        "[x] ",
+    ):
         fulfilment("first put the red mug on table 3, then the blue one", [word * 5000])
         fulfilment(word * 2000, [PICKED, PUT])
+
+
+_WORDS = sorted(
+    {verb for verbs in lexicon().acts.values() for verb in verbs}
+    | lexicon().prepositions | lexicon().leading | lexicon().generic | lexicon().body | lexicon().negators
+    | {"mug", "table", "box", "moved", "returned", "3", "2.5", "B", "C3", "and", ",", ":", "=", "(", ")", "[", "]"}
+)  # fmt: skip
+_SAID = st.lists(st.sampled_from(_WORDS), max_size=8).map(" ".join)
+
+
+@settings(max_examples=1000)
+@given(_SAID, st.lists(_SAID, max_size=3))
+@example("move the box", ["box moved"])
+def test_any_words_of_the_lexicon_can_be_compared(command: str, steps: list[str]) -> None:
+    assert 0 <= fulfilment(command, steps).completed <= 1
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=60), max_size=5))
