@@ -16,7 +16,8 @@ from flip_edge.wording import apart, is_content, spellings_of, word_key
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
-_RUN_TOGETHER = (6, 20)  # letters of a word that may be a verb and something else
+_RUN_TOGETHER_WITH = frozenset({"to", "in", "into", "onto", "robot"})
+_RUN_TOGETHER = (5, 20)  # letters of a word that may be a verb and something else
 _NOT = re.compile("n['\u2019]t\\b")
 NOT_A_PLACE = frozenset(
     {"with", "to", "toward", "towards", "from"}
@@ -133,12 +134,12 @@ def _verb_follows(tokens: Sequence[str], place: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def _split(token: str) -> tuple[str, ...]:
-    """A verb and its particle that a log has run together: "turnon", "movebase"."""
+    """A verb and its particle that a log has run together: "turnon", "putin", "movebase"."""
     words = lexicon()
     if _RUN_TOGETHER[0] <= len(token) <= _RUN_TOGETHER[1] and not is_verb(token):
         for cut in range(len(token) - 2, 2, -1):
             verb, tail = token[:cut], token[cut:]
-            if tail in words.particles | words.generic | words.body | {"to", "robot"} and any(
+            if tail in words.particles | words.generic | words.body | _RUN_TOGETHER_WITH and any(
                 verb in known for known in words.acts.values()
             ):
                 return verb, tail
@@ -175,7 +176,8 @@ def _act(clause: Sequence[str]) -> Act | None:
         return None  # "returned SUCCESS"
     if start and clause[start - 1] in words.body and (not things or kinds & {"open", "close"}):
         things = (clause[start - 1],)  # "gripper opened", "gripper closed on the mug"
-    relation, place = following(rest, words.relations - {"from"})
+    # "handed over the towels" are over nothing.
+    relation, place = following(rest[1:] if rest[:1] == ["over"] else rest, words.relations - {"from"})
     meant = _in_context(kinds, verb, rest, things, place)
     if not meant and not negated:
         return None

@@ -37,10 +37,12 @@ _PICTURES = frozenset(map(word_key, ("picture", "photo", "photograph", "image"))
 _BARE = re.compile(
     r"""(?:[(,\[]\s*|\b(angle|degrees|distance|amount|value)['"]?\s*[:=]\s*)(-?\d+(?:\.\d+)?)\s*(?=[,)\]}]|$)"""
 )
+_PER = re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])")  # 0.5 m/s are no metres
 _ANGLES = ("degrees", "rad")
 _FACTORS = (1.0, math.pi / 180, 1e-2, 1e-3, 1e2, 1e3)  # a call may count in radians, metres, centimetres or millimetres
 _EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
+_USING = ("ride", "take", "board", "enter", "operate")
 _TAKING = frozenset({"take", "get", "remove"})
 _MOVING = frozenset({"take", "place", "carry", "get", "remove"})
 
@@ -60,6 +62,7 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     yield from _neglected(wanted, log)
     yield from _turned_round(wanted, log, steps)
     yield from _undone(wanted, log)
+    yield from _exchanged(wanted, log)
     yield from out_of_order(command, steps)
     yield from _other_ways(wanted, log, steps)
     yield from _other_amounts(command, steps)
@@ -108,7 +111,7 @@ def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
         done = [
             " ".join((other.verb, *other.rest))
             for _, other in (log[:-1] if act.kinds == {"stop"} else log)  # in the end every run stops
-            if other.kinds & act.kinds
+            if (other.kinds & act.kinds or (same_word(act.verb, "use") and is_among(other.verb, _USING)))
             and (not about or (about & (said := Mentions([" ".join(other.about)]).keys) and labels <= said))
         ]
         if not act.kinds:
@@ -224,6 +227,28 @@ def _undone(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
                 yield f"'{act.verb}' was commanded, '{amiss[-1].verb}' was done"
 
 
+def _exchanged(wanted: Sequence[Act], log: _Log) -> Iterator[str]:
+    """Two acts of which each was done to the other's thing: the left door opened and the right one closed."""
+    named = [(act, name) for act in wanted if (name := act.object or act.place)]
+    for (one, its), (other, others) in pairwise(named):
+        if one.kinds & other.kinds:
+            continue
+        first, second = (its[-1], others[-1]) if not same_word(its[-1], others[-1]) else _apart(its, others)
+        if not first or not second:
+            continue
+        done = [
+            {
+                name
+                for name in (first, second)
+                for _, act in log
+                if act.kinds & kinds and is_among(name, act.object or act.place)
+            }
+            for kinds in (one.kinds, other.kinds)
+        ]
+        if done == [{second}, {first}]:
+            yield f"'{one.verb} {first}, {other.verb} {second}' was commanded, and done to the other"
+
+
 def _apart(thing: Sequence[str], place: Sequence[str]) -> tuple[str, str]:
     """The words that tell a thing and a place of one name from each other."""
     for one, other in zip(reversed(thing), reversed(place), strict=False):
@@ -321,7 +346,7 @@ def _amounts(text: str) -> list[tuple[str, str]]:
     """Numbers before a unit, with the unit's first spelling."""
     return [
         (number, unit)
-        for number, successor in pairwise(words_of(text))
+        for number, successor in pairwise(words_of(_PER.sub("per", text)))
         if (unit := _unit(successor)) and (number[0].isdecimal() or number in lexicon().numbers)
     ]
 

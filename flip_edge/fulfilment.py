@@ -19,6 +19,7 @@ from flip_edge.lexicon import lexicon
 from flip_edge.qualities import RANGE, labelled
 from flip_edge.wording import (
     Mentions,
+    is_among,
     is_content,
     parts_of,
     reports_failure,
@@ -35,6 +36,7 @@ MOTIONS = GOING | {"find"}
 _SEEING = MOTIONS | {"look"}
 _NO_USE = _SEEING | {"get", "take"}  # kinds of acts at a thing that do not use it
 _ALL = frozenset({"them", "both", "all", "these", "those"})
+_TWICE = frozenset({"twice", "thrice"})
 _OPENING = frozenset({"a", "an", "the", "my", "your", "one", "two", "three", "some"})  # another thing of a list
 
 
@@ -120,7 +122,7 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
         if "them" not in act.rest:
             times, words = _times(act)
         accepted = done_by(act)
-        hits = sorted({number for number, other in log if other.kinds & accepted})
+        hits = sorted({number for number, other in log if other.kinds & accepted and _fills(act, other, steps[number])})
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
         if hits and done:
             named = things_of(act) or [act.place]
@@ -134,6 +136,13 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
             each = [{number for number, other in log if kind in other.kinds} for kind in accepted]
             done = min(1.0, max(map(len, each), default=0) / times)
         yield Demand(act.verb, times if counted else 1, done)
+
+
+def _fills(act: Act, done: Act, step: str) -> bool:
+    """Whether putting something fills what is to be filled: into that, or with what it is to be filled with."""
+    if act.kinds != {"fill"} or not done.kinds <= PUTTING or not act.object:
+        return True
+    return Mentions([step]).hold(act.place[-1]) if act.place else not is_among(act.object[-1], done.object)
 
 
 def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
@@ -150,7 +159,7 @@ def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
 
 def _labels_demanded(command: str, wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[Demand]:
     """Of several things that only their labels tell apart each one: "waypoints 2, 5 and 7"."""
-    if any(act.source for act in wanted) or RANGE.search(command) or any(map(RANGE.search, steps)):
+    if any(act.source for act in wanted) or any(map(RANGE.search, steps)):
         return
     named: dict[str, dict[str, None]] = {}
     for thing, label in labelled(command):
@@ -213,6 +222,8 @@ def _still_held(log: _Log) -> bool:
 
 def _times(act: Act) -> tuple[int, tuple[str, ...]]:
     """How often an act is wanted, and the words after the number: "put two mugs on the shelf"."""
+    if several := [lexicon().numbers[word] for word in act.rest if word in _TWICE]:
+        return several[0], ()
     for place, (word, successor) in enumerate(pairwise(act.rest)):
         number = lexicon().numbers.get(word) or (int(word) if word.isdecimal() else 0)
         counts = not spellings_of(successor) and successor.isalpha() and is_content(successor)
@@ -253,6 +264,14 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     goals = [goal for act in wanted if act.kinds <= GOING for goal in (_followed(act), act.place) if goal]
     gone_to = Mentions([steps[number] for number in sorted({number for number, act in log if act.kinds & GOING})])
     found += [_holds(gone_to, words) for words in goals]
+    # "take the plates to the kitchen": what is taken somewhere comes there, put down or not
+    goals = [
+        act.place
+        for act in wanted
+        if act.kinds == {"take"} and act.object and act.relation == "to" and not {"next", "be"}.intersection(act.rest)
+    ]
+    arrived = [steps[number] for number in sorted({number for number, act in log if act.kinds & (GOING | PUTTING)})]
+    found += [_holds(Mentions(arrived), words) for words in goals if arrived]
     return sum(found) / len(found) if found and log else None
 
 
@@ -272,10 +291,16 @@ def _holds(mentions: Mentions, words: Sequence[str]) -> bool:
 def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
     """Share of the goals that steps of putting something name, anywhere: "opened the drawer and put it inside"."""
     goals = [_heads(act) for act in wanted if act.place and PUTTING & act.kinds and act.relation != "with"]
-    put = sorted({number for number, act in log if act.kinds & PUTTING})
+    put = {number for number, act in log if act.kinds & PUTTING}
     if not goals or not put:
         return None
-    found = Mentions([steps[number] for number in put])
+    # Who says nothing of the place puts it where he is.
+    there = {
+        max((number for number, other in log if other.kinds & GOING and number <= at), default=at)
+        for at, act in log
+        if act.kinds & PUTTING and not act.place and not _CALL.search(steps[at])
+    }
+    found = Mentions([steps[number] for number in sorted(put | there)])
     return sum(any(map(found.hold, goal)) for goal in goals) / len(goals)
 
 

@@ -26,6 +26,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         states: words that ask for an act by its effect, by the kind of act.
         traces: things by which such an act is done, by its kind.
         numbers: numerals.
+        plurals: irregular ones, with their singulars.
         units: words after a number that make it an amount, by their spellings.
         qualities: groups of meanings that exclude each other, each with its words.
         rooms: places that go by the word before.
@@ -63,6 +64,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     states: dict[str, frozenset[str]]
     traces: dict[str, frozenset[str]]
     numbers: dict[str, int]
+    plurals: dict[str, str]
     units: tuple[tuple[str, ...], ...]
     qualities: tuple[tuple[frozenset[str], ...], ...]
     rooms: frozenset[str]

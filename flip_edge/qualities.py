@@ -34,6 +34,7 @@ _ID = re.compile(r"(?<![^\W_])[A-Za-z]{1,3}-?\d+(?!\.\d)\b")
 _FROM_ID, _TO_ID = (
     re.compile(rf"\b(?:{words}) ({_ID.pattern})", re.IGNORECASE) for words in ("from", "to|into|onto|in|on|at")
 )
+_MOST = 20  # things of a range
 _WELL = 3  # letters and digits after the first of a label such as A12
 _NUMBERED = re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
 _TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
@@ -138,10 +139,10 @@ def labelled(text: str) -> list[tuple[str, str]]:
     >>> labelled("patrol waypoints 2, 5 and 7, then take 3 pictures")
     [('waypoints', '2'), ('waypoints', '5'), ('waypoints', '7')]
     """
-    words, tokens = lexicon(), [*_tokens(text), "", ""]
+    words, tokens = lexicon(), [*_tokens(text), "", "", ""]
     unnamed = words.prepositions | words.numbers.keys()
     found = []
-    for place, thing in enumerate(tokens[:-2]):
+    for place, thing in enumerate(tokens[:-3]):
         name = thing.lower()
         if not thing.isalpha() or not is_content(name) or spellings_of(name) or name in unnamed:
             continue
@@ -151,9 +152,22 @@ def labelled(text: str) -> list[tuple[str, str]]:
         while _LABEL.fullmatch(tokens[at]) and not _counts(tokens[at + 1].lower()):
             found.append((name, tokens[at]))
             at += 1
+            if (
+                tokens[at] in ("to", "through", "-")
+                and (last := tokens[at + 1]).isdecimal()
+                and not _counts(tokens[at + 2].lower())
+            ):
+                found += [(name, str(number)) for number in _between(found[-1][1], last)]
+                at += 2
             while tokens[at] in (",", "and", "&") and _LABEL.fullmatch(tokens[at + 1 + (tokens[at + 1] == "and")]):
                 at += 1
     return found
+
+
+def _between(first: str, last: str) -> range:
+    """The numbers after the first up to the last, where both are numbers and they are few."""
+    start, end = (int(label) if label.isdecimal() else 0 for label in (first, last))
+    return range(start + 1, end + 1) if 0 < start < end <= start + _MOST else range(0)
 
 
 def _counts(after: str) -> bool:

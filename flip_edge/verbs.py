@@ -5,7 +5,7 @@ from __future__ import annotations
 _IRREGULAR_VERBS = """
     bend:bent bring:brought build:built catch:caught cut:cut dig:dug do:did draw:drew drive:drove feed:fed
     find:found fly:flew get:got give:gave go:went hang:hung hide:hid hit:hit hold:held keep:kept lead:led leave:left
-    let:let put:put read:read ring:rang rise:rose run:ran say:said see:saw send:sent set:set shut:shut
+    let:let put:put read:read ride:rode ring:rang rise:rose run:ran say:said see:saw send:sent set:set shut:shut
     sit:sat speak:spoke spin:spun spread:spread stand:stood stick:stuck sweep:swept swing:swung take:took
     tell:told throw:threw undo:undid unplug:unplugged unzip:unzipped wind:wound write:wrote
 """

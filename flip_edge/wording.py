@@ -60,7 +60,7 @@ def word_key(word: str) -> str:
     >>> word_key("mugs") == word_key("mug"), word_key("took") == word_key("taking"), word_key("two") == word_key("2.0")
     (True, True, True)
     """
-    word = present_tense(word.lower())
+    word = present_tense(lexicon().plurals.get(word.lower(), word.lower()))
     try:
         return repr(float(lexicon().numbers.get(word, word)))
     except ValueError:
