@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from flip_edge.acts import NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
+from flip_edge.acts import GOING, NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
 from flip_edge.qualities import is_quality, other_qualities
@@ -42,6 +42,7 @@ _ANGLES = ("degrees", "rad")
 _FACTORS = (1.0, math.pi / 180, 1e-2, 1e-3, 1e2, 1e3)  # a call may count in radians, metres, centimetres or millimetres
 _EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
+_BEFORE = frozenset({"of", "outside", "near", "before"})
 _USING = ("ride", "take", "board", "enter", "operate")
 _TAKING = frozenset({"take", "get", "remove"})
 _MOVING = frozenset({"take", "place", "carry", "get", "remove"})
@@ -112,6 +113,7 @@ def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
             " ".join((other.verb, *other.rest))
             for _, other in (log[:-1] if act.kinds == {"stop"} else log)  # in the end every run stops
             if (other.kinds & act.kinds or (same_word(act.verb, "use") and is_among(other.verb, _USING)))
+            and not _at_a_part(other, act)
             and (not about or (about & (said := Mentions([" ".join(other.about)]).keys) and labels <= said))
         ]
         if not act.kinds:
@@ -129,6 +131,13 @@ def _forbidden(command: str, log: _Log, steps: Sequence[str]) -> Iterator[str]:
     for excluded in _WITHOUT.findall(text):
         if (last := _last_moved(excluded, log)) and "take" in last[1].kinds:
             yield f"it was to be done without the {excluded}"
+
+
+def _at_a_part(done: Act, forbidden: Act) -> bool:
+    """Whether an act leads to a part of what is forbidden: who goes to the door of a room is not in it."""
+    places = [place for place, word in enumerate(done.rest) if is_among(word, forbidden.about)]
+    before = done.rest[: places[0]] if places and forbidden.kinds & GOING else ()
+    return not _BEFORE.isdisjoint(before)
 
 
 def _neglected(wanted: Sequence[Act], log: _Log) -> Iterator[str]:

@@ -18,6 +18,8 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
 _ABBREVIATIONS = re.compile(r"[bcdfghjklmnpqrtvwxz]{2,}s")
 _PART = re.compile(r"[;.](?:\s+|$)|\b(?:and then|then)\b", re.IGNORECASE)
+_AND = re.compile(r"\s+and\s+(\w+)", re.IGNORECASE)
+_INFLECTED = re.compile(r"\w{2,}(?:ed|ing|s)|could|couldn|was|were|is|are")
 _STEMMER = snowballstemmer.stemmer("english")
 
 
@@ -131,7 +133,19 @@ def parts_of(step: str) -> list[str]:
     >>> parts_of("could not open the door, then opened the door; went in")
     ['could not open the door,', 'opened the door', 'went in']
     """
-    return [part.strip() for part in _PART.split(step) if part.strip()]
+    parts = [part.strip() for part in _PART.split(step) if part.strip()]
+    return [piece for part in parts for piece in (_told_apart(part) if reports_failure(part) else [part])]
+
+
+def _told_apart(part: str) -> list[str]:
+    """Split at each "and" that another act follows: "failed to open it and drove on", but not "and close it"."""
+    pieces, start = [], 0
+    for match in _AND.finditer(part):
+        word = match[1].lower()
+        if _INFLECTED.fullmatch(word) or present_tense(word) != word:
+            pieces.append(part[start : match.start()])
+            start = match.start(1)
+    return [*pieces, part[start:]]
 
 
 def reports_failure(step: str) -> bool:

@@ -310,6 +310,8 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("close the left window and open the right window", ["opened left window", "closed right window"], True),
         ("close the left window and open the right window", ["closed left window", "opened right window"], False),
         ("close the left window and open the right window", ["opened left window", "closed left window"], False),
+        ("go to the lab but do not go into the office", ["drove to the door of the office"], False),
+        ("go to the lab but do not go into the office", ["drove into the office"], True),
         # what is not to be used
         ("do not use the elevator; go to the roof", ["rode the elevator to the roof"], True),
         ("do not use the elevator; go to the roof", ["drove past the elevator", "at the roof"], False),

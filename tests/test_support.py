@@ -74,6 +74,7 @@ def test_a_word_cut_into_tokens_is_one_word() -> None:
         (["#1 [nav] goto dock-2 FAILED: timeout", "#2 [nav] at dock-2 OK"], []),
         (["t=4.5s NAV: goto dock FAILED: no grasp found", "t=9.5s NAV: goal dock reached [ok]"], []),
         (["Grasp['Tennis Racket'] returned failure", "Grasp['Tennis Racket'] returned success"], []),
+        (["I failed to drive to the door and drove to the door"], []),
         (["Place(mug, table) ABORTED", "Place(cup, shelf) OK"], [0]),
         (["gripper closed, width 0.00, no object"], [0]),
         (["opened the canister"], []),
