@@ -18,6 +18,7 @@ _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
 _RUN_TOGETHER_WITH = frozenset({"to", "in", "into", "onto", "robot"})
 _RUN_TOGETHER = (5, 20)  # letters of a word that may be a verb and something else
+_AFTER_THAT = re.compile(r"\bafter (?:that|this|which)\b")
 _NOT = re.compile("n['\u2019]t\\b")
 NOT_A_PLACE = frozenset(
     {"with", "to", "toward", "towards", "from"}
@@ -32,6 +33,8 @@ _MOVED_TO = frozenset({"to", "toward", "towards", "into", "onto"})
 _MOVED_BESIDE = frozenset({"under", "underneath", "below", "beneath", "above", "over", "beside", "behind"})
 _TIMES = frozenset({"s", "ms", "sec"})
 _AUXILIARIES = frozenset({"is", "are", "was", "were", "been"})
+_HOME = frozenset({"home", "base", "start", "dock", "charging", "charger"})
+_PLANTS = frozenset({"plant", "plants", "flower", "flowers"})
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
 
 
@@ -79,7 +82,9 @@ def _clauses(text: str) -> list[list[str]]:
     """Words between punctuation and conjunctions; a clause that a negation opens begins with it."""
     words = lexicon()
     tokens = [
-        part for token in _TOKEN.findall(_NOT.sub(" not", _HYPHEN.sub(" ", apart(text)))) for part in _split(token)
+        part
+        for token in _TOKEN.findall(_NOT.sub(" not", _HYPHEN.sub(" ", _AFTER_THAT.sub("then", apart(text)))))
+        for part in _split(token)
     ]
     clauses: list[list[str]] = []
     ended = True  # the last clause
@@ -314,7 +319,7 @@ def _in_context(
         return frozenset({"raise"})  # "took off"
     if kinds == {"lower"} and things and not any(map(spellings_of, rest)):
         return frozenset({"lower", "place"})  # "lowered the pallet"
-    if "make" in kinds or (verb == "water" and not words.articles.intersection(rest[:1])):
+    if "make" in kinds or (verb == "water" and not (words.articles | _PLANTS).intersection(rest[:1])):
         return frozenset()
     if "turn" in kinds:
         return frozenset({"switch"}) if _switched(rest) else frozenset({"go"})
@@ -325,6 +330,8 @@ def _in_context(
         amount = any(map(spellings_of, rest[1:2]))
         if levels := _levels(kinds, rest):
             return frozenset({"go"}) | levels
+        if "return" in kinds and things and things[0] in _HOME:
+            return frozenset({"go"})  # "return home"
         moved = bool(things) and not amount and not (words.prepositions | words.particles).intersection(rest[:1])
         return frozenset({"carry", "place"}) if moved else frozenset({"go"})
     if "look" in kinds and rest[:1] == ["for"]:

@@ -22,6 +22,7 @@ from flip_edge.calibration import (
     save_calibration,
     today,
 )
+from flip_edge.decision import undecided
 from flip_edge.episode import Episode
 from flip_edge.errors import CalibrationError, InputError
 from flip_edge.score import parse_row
@@ -44,6 +45,7 @@ class Sample:
         matches: whether the run fulfilled its command.
         group: runs of one group are never on both sides of a split.
         kind: of mismatch; the kinds weigh alike when weights are fitted.
+        undecided: whether the verdict is UNKNOWN whatever the score; such a run says nothing of a threshold.
     """
 
     found: Mapping[str, float] | None
@@ -51,6 +53,7 @@ class Sample:
     matches: bool
     group: str
     kind: str = "failure"
+    undecided: bool = False
 
 
 def fit_weights(
@@ -160,7 +163,7 @@ def calibrate(
         made_from=made_from,
         made_on=today(),
     )
-    scores = [draft.score_of(found) for sample, found in held_out if sample.matches]
+    scores = [draft.score_of(found) for sample, found in held_out if sample.matches and not sample.undecided]
     threshold = conformal_threshold(scores, false_alarm_rate)
     return msgspec.structs.replace(draft, threshold=threshold, runs=len(scores))
 
@@ -186,7 +189,8 @@ def observe(check: SelfCheck, path: Path) -> list[Sample]:
         if row.outcome not in (SUCCESS, FAILURE):
             raise InputError(f"{path}: line {number}: outcome is {row.outcome!r}, not {SUCCESS!r} or {FAILURE!r}")
         evidence = check.observe(Episode.of(row.command, row.actions))
-        samples.append(Sample(features(evidence), evidence.gain, row.outcome == SUCCESS, row.command))
+        good = row.outcome == SUCCESS
+        samples.append(Sample(features(evidence), evidence.gain, good, row.command, undecided=undecided(evidence)))
     return samples
 
 

@@ -35,6 +35,7 @@ FEATURES = (
     "handled",
     "placed",
     "completed",
+    "fulfilled",
     "consistent",
     "f1",
     "contrast",
@@ -53,6 +54,7 @@ def features(evidence: Evidence) -> dict[str, float] | None:
     - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
     - ``placed``: share of the places where things are to be put that the steps of putting name; ``found`` likewise.
     - ``completed``: share of the acts asked for that were done, often enough and to the end.
+    - ``fulfilled``: the product of the last three: a whole task done with the wrong thing is not two thirds of a match.
     - ``consistent``: 0 where something was done the wrong way round, or against the command, or has failed for good;
       else 1.
     - ``f1``: word F1 of the inferred instruction.
@@ -63,14 +65,17 @@ def features(evidence: Evidence) -> dict[str, float] | None:
     explained, support, contrast, acts = evidence.explained, evidence.support, evidence.contrast, evidence.fulfilment
     if explained is None or support is None or contrast is None or acts is None:
         return None
+    handled = support.found if acts.handled is None else acts.handled
+    placed = support.found if acts.placed is None else acts.placed
     values = (
         min(explained / _ENOUGH, 1.0),
         max(0.0, explained),
         support.found,
         support.found_last,
-        support.found if acts.handled is None else acts.handled,
-        support.found if acts.placed is None else acts.placed,
+        handled,
+        placed,
         acts.completed,
+        handled * placed * acts.completed,
         0.0 if acts.contradictions or acts.failed else 1.0,
         evidence.overlap.f1 if evidence.overlap else 0.0,
         min(1.0, 2 / (1 + math.exp(min(50.0, -contrast.margin)))),

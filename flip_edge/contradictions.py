@@ -20,6 +20,7 @@ from flip_edge.wording import (
     apart,
     is_among,
     is_content,
+    parts_of,
     reports_failure,
     same_word,
     spellings_of,
@@ -37,6 +38,7 @@ _PICTURES = frozenset(map(word_key, ("picture", "photo", "photograph", "image"))
 _BARE = re.compile(
     r"""(?:[(,\[]\s*|\b(angle|degrees|distance|amount|value)['"]?\s*[:=]\s*)(-?\d+(?:\.\d+)?)\s*(?=[,)\]}]|$)"""
 )
+_MEASURED = re.compile(r"\b([a-z]{2,})['\"]?\s*[:=]\s*['\"]?(\d+(?:\.\d+)?)\b")  # "seconds: 5"
 _PER = re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])")  # 0.5 m/s are no metres
 _ANGLES = ("degrees", "rad")
 _FACTORS = (1.0, math.pi / 180, 1e-2, 1e-3, 1e2, 1e3)  # a call may count in radians, metres, centimetres or millimetres
@@ -71,34 +73,39 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     yield from other_qualities(command, steps)
 
 
-def failed_for_good(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+def failed_for_good(command: str, wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]:
     """Parts of steps that say that an act that was asked for has failed, where it was not done later on either.
 
     Args:
-        command, wanted, log, steps: as for :func:`contradictions`.
+        command, wanted, steps: as for :func:`contradictions`.
     """
     names = [word for word in words_of(command) if is_content(word) and not is_verb(word)]
-    for part in dict.fromkeys(unrecovered_failures(steps, command)):
-        said = Mentions([part])
-        last = max(number for number, step in enumerate(steps) if part in step)
-        if last == len(steps) - 1 and all_in_vain(steps[last]):
-            yield part
+    parts = [(number, part) for number, step in enumerate(steps) for part in parts_of(step)]
+    for failed in dict.fromkeys(unrecovered_failures(steps, command)):
+        place, number = max((place, number) for place, (number, part) in enumerate(parts) if part == failed)
+        if number == len(steps) - 1 and all_in_vain(steps[number]):
+            yield failed
             continue
-        kinds = {kind for act in acts_of(part) for kind in act.kinds}
+        said = Mentions([failed])
+        kinds = {kind for act in acts_of(failed) for kind in act.kinds}
+        good = [part for _, part in parts[place + 1 :] if not reports_failure(part)]
         for act in wanted:
             if not (act.kinds & kinds or word_key(act.verb) in said.keys):
                 continue
-            later = [(number, other) for number, other in log if number >= last and other.kinds & done_by(act)]
+            accepted = done_by(act)
+            later = [
+                (part, done) for part in good for done in acts_of(part) if done.kinds & accepted and not done.negated
+            ]
             own = (*act.object[-1:], *act.place[-1:])
             named = own if any(map(said.hold, own)) else list(filter(said.hold, names))
             if named:
-                done = any(Mentions([steps[number]]).hold(name) for number, _ in later for name in named)
-            elif tried_in_vain(part) == {word_key(act.verb)}:  # "insertion failed"
+                done = any(Mentions([part]).hold(name) for part, _ in later for name in named)
+            elif tried_in_vain(failed) == {word_key(act.verb)}:  # "insertion failed"
                 done = is_among(act.verb, [other.verb for _, other in later])
             else:
                 continue
             if not done:
-                yield part
+                yield failed
                 break
 
 
@@ -353,7 +360,8 @@ def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]
 
 def _amounts(text: str) -> list[tuple[str, str]]:
     """Numbers before a unit, with the unit's first spelling."""
-    return [
+    given = [(number, unit) for key, number in _MEASURED.findall(apart(text)) if (unit := _unit(key))]
+    return given + [
         (number, unit)
         for number, successor in pairwise(words_of(_PER.sub("per", text)))
         if (unit := _unit(successor)) and (number[0].isdecimal() or number in lexicon().numbers)

@@ -14,6 +14,7 @@ from flip_edge.explanation import explain
 from flip_edge.similarity import content_words
 
 _DRIFT_STEPS = 4  # fewer say too little of where a run is going: 3 % of good runs had 3 that spoke of something else
+_EXPLAINED = 0.2  # share of the command's surprise that the log takes away, from which it speaks for the command
 _READ = 0.5  # share of what is asked for, in words, from which a log is about the command even if no act was read
 
 
@@ -56,8 +57,8 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
     A mismatch is, under rule ``f1``, an F1 below ``f1_threshold``, as FLIP's reward is used (the mean over the sampled
     instructions, where some were); under ``likelihood``, a
     gain below ``gain_threshold``; under ``calibrated``, a score below the calibration's threshold or
-    ``score_threshold``; there, a match that nothing read in the log bears out is UNKNOWN. Evidence that the rule needs
-    and that is not there makes the verdict UNKNOWN.
+    ``score_threshold``; there, a match that nothing read in the log bears out is UNKNOWN, and so is a run that the
+    likelihood alone speaks for. Evidence that the rule needs and that is not there makes the verdict UNKNOWN.
     """
     rule = effective_rule(config, calibration)
     score = calibration.score(evidence) if calibration else None
@@ -76,7 +77,7 @@ def decide(episode: Episode, evidence: Evidence, config: Config, calibration: Ca
         outcome, reason = Outcome.UNKNOWN, f"the command has no words to compare: {episode.command[:80]!r}"
     elif value is None or not math.isfinite(value):
         outcome, reason = Outcome.UNKNOWN, f"the {name} that rule {rule!r} needs is not known under this prompt"
-    elif value < threshold:
+    elif value < threshold and not (rule == "calibrated" and undecided(evidence)):
         outcome = Outcome.MISMATCH
         findings = "; ".join(explain(evidence))
         reason = f"{findings or 'the log does not support the command'} ({name} {value:.2f}, below {threshold:.2f})"
@@ -118,6 +119,17 @@ def _on_the_way(episode: Episode, evidence: Evidence) -> tuple[Outcome, str]:
 
 def _f1_name(evidence: Evidence) -> str:
     return f"mean F1 of {len(evidence.sampled)} sampled instructions" if evidence.sampled else "F1"
+
+
+def undecided(evidence: Evidence) -> bool:
+    """Whether the likelihood speaks for a match, and nothing was read that could bear it out or speak against it.
+
+    Such a run is UNKNOWN whatever its score: "work" was commanded, and somebody typed.
+    """
+    if not _unread(evidence) or (evidence.explained or 0.0) < _EXPLAINED:
+        return False
+    acts, support = evidence.fulfilment, evidence.support
+    return not (acts and (acts.contradictions or acts.failed)) and not (support and support.failures)
 
 
 def _unread(evidence: Evidence) -> bool:

@@ -92,7 +92,7 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     ]
     wanted = [act for act in acts_of(command) if not act.negated]
     against = tuple(contradictions(command, wanted, log, steps))
-    failed = tuple(failed_for_good(command, wanted, log, steps))
+    failed = tuple(failed_for_good(command, wanted, steps))
     if not any(acts_of(step) for step in steps):
         return Fulfilment(contradictions=against, failed=failed)
     return Fulfilment(
@@ -113,9 +113,9 @@ _Log = Sequence[tuple[int, Act]]
 
 def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
     ends = [act for act in wanted if not same_word(act.verb, "use")]  # "use the knife to cut the bread" wants it cut
-    names: dict[frozenset[str], set[str]] = {}  # by the kinds of act, what it is to be done to
+    names: dict[frozenset[str], dict[tuple[str, ...], None]] = {}  # by the kinds of act, what it is to be done to
     for act in ends:
-        names.setdefault(act.kinds, set()).update(name[-1] for name in things_of(act) or [act.place] if name)
+        names.setdefault(act.kinds, {}).update((name, None) for name in things_of(act) or [act.place] if name)
     times = 1
     words: tuple[str, ...] = ()
     for act in ends or wanted:
@@ -126,8 +126,8 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
         if hits and done:
             named = things_of(act) or [act.place]
-            others = len(names.get(act.kinds, ()))
-            done = sum(_done_to(name, others, [steps[number] for number in hits]) for name in named) / len(named)
+            every = list(names.get(act.kinds, ()))
+            done = sum(_done_to(name, every, [steps[number] for number in hits]) for name in named) / len(named)
         if done and act.kinds & PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
@@ -171,12 +171,20 @@ def _labels_demanded(command: str, wanted: Sequence[Act], steps: Sequence[str]) 
             yield from (Demand(f"{thing} {label}", 1, float(done)) for label, done in seen.items())
 
 
-def _done_to(name: Sequence[str], names: int, steps: Sequence[str]) -> bool:
-    """Whether steps that do an act do it to what is named, one of so many names that it is to be done to.
+def _done_to(name: Sequence[str], names: Sequence[Sequence[str]], steps: Sequence[str]) -> bool:
+    """Whether steps that do an act do it to what is named, one of several things that it is to be done to.
 
-    A log may have other names. So many steps as there are names will do; and so does one that says it of all of them.
+    A log may have other names. So many steps as there are things will do; and so does one that says it of all of them.
     """
-    if not name or len(steps) >= names or _holds(Mentions(steps), name):
+    heads = {other[-1] for other in names}
+    if not name or len(steps) >= len(heads):
+        alike = [other for other in names if name and other[-1] == name[-1] and other != name]
+        alike = [] if alike and spellings_of(name[-1]) else alike  # "left 5 m, then right 2 m"
+        # "the clean room door and the front door": what the others are not called by must be said
+        own = [word for word in name[:-1] if not any(word in other for other in alike)]
+        if not alike or not own or len(steps) >= len(names) or any(map(Mentions(steps).hold, own)):
+            return True
+    elif _holds(Mentions(steps), name):
         return True
     return any(word in _ALL or word in lexicon().generic for step in steps for word in words_of(step))
 

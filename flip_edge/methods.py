@@ -18,6 +18,7 @@ from flip_edge.baselines.overlap import WordOverlap
 from flip_edge.baselines.published import PublishedFlip
 from flip_edge.calibration import FEATURES, features
 from flip_edge.config import Config
+from flip_edge.decision import undecided
 from flip_edge.episode import Episode
 from flip_edge.errors import InputError
 from flip_edge.models import resolve, verify
@@ -27,7 +28,8 @@ OURS = "flip-edge"
 QUICK = (OURS, "overlap", "yes-no", "yes-no-few-shot", "pointwise", "pairwise", "listwise")
 SLOW = ("embeddings", "pointwise-published", "pairwise-published", "listwise-published", "flip-published")
 
-_MEASURED = 3  # what stands before the features in what OurScores measures
+_SCORES = 3  # what OurScores measures first
+_MEASURED = _SCORES + 1  # what stands before the features in it
 
 
 class OurScores:
@@ -60,19 +62,27 @@ class OurScores:
         self.id = f"flip-edge {check.model_id} {check.prompt_id} {settings}"
 
     def measure(self, episode: Episode) -> Sequence[float | None]:
-        """Gain, F1 as rule ``f1`` takes it, share explained, and the features; nothing where evidence is missing."""
+        """Gain, F1 as rule ``f1`` takes it, share explained; 1 where no score decides, else 0; and the features.
+
+        Nothing where evidence is missing.
+        """
         evidence = self._check.observe(episode, sampled=True)
         found = None if evidence.failure and not evidence.unparsable else features(evidence)
         if found is None:
             return (None,) * (_MEASURED + len(FEATURES))
-        return (evidence.gain, evidence.f1 or 0.0, evidence.explained, *found.values())
+        return (evidence.gain, evidence.f1 or 0.0, evidence.explained, float(undecided(evidence)), *found.values())
 
     def scores_from(self, measured: Sequence[float | None]) -> Sequence[float | None]:
         """Score, gain, F1 and share explained."""
-        scores, found = measured[:_MEASURED], self.features_from(measured)
+        scores, found = measured[:_SCORES], self.features_from(measured)
         if not self._calibration:
             return scores
         return (self._calibration.score_of(found) if found else None, *scores)
+
+    @staticmethod
+    def is_undecided(measured: Sequence[float | None]) -> bool:
+        """Whether the verdict is UNKNOWN whatever the score."""
+        return bool(measured[_SCORES])
 
     @staticmethod
     def features_from(measured: Sequence[float | None]) -> dict[str, float]:

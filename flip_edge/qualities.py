@@ -39,6 +39,7 @@ _WELL = 3  # letters and digits after the first of a label such as A12
 _NUMBERED = re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
 _TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
 _COLOURS = 0  # the first group of qualities
+_SHORTEST = 4  # letters of a name that is found in another word
 _LONGEST = 12  # letters of a quality
 _NAME = 8  # words after a phrase among which the thing is named
 RANGE = re.compile(r"\d\s*(?:-|\u2013|to|through)\s*\d")
@@ -205,7 +206,10 @@ def _run_together(thing: str, steps: Sequence[str]) -> Iterator[tuple[str, str, 
     for step in steps:
         for word in words_of(step):
             for end in range(3, min(len(word) - 2, _LONGEST)):
-                if word[:end] in known and same_word(word[end:], thing):
+                tail = word[end:]  # "bluetrafficcone" begins like the traffic cone
+                if word[:end] in known and (
+                    same_word(tail, thing) or (len(thing) >= _SHORTEST and tail.startswith(thing))
+                ):
                     yield word[:end], thing, ""
 
 

@@ -113,6 +113,13 @@ def support(
     verbs = {word for act in acts if act.kinds for word in words_of(act.verb)} - {
         word for act in acts for word in act.about
     }
+    # "put it in your gripper" asks for no gripper
+    unwanted |= {
+        word
+        for act in acts
+        if "take" in act.kinds and lexicon().body.intersection(act.place[-1:])
+        for word in act.place
+    }
     ends = np.cumsum([len(piece) for piece in pieces])
     words = []
     for text, start, end in word_spans(command):

@@ -17,9 +17,14 @@ _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
 _ABBREVIATIONS = re.compile(r"[bcdfghjklmnpqrtvwxz]{2,}s")
-_PART = re.compile(r"[;.](?:\s+|$)|\b(?:and then|then)\b", re.IGNORECASE)
+_PART = re.compile(r"(?<!\.)[;.](?:\s+|$)|\b(?:and then|then)\b", re.IGNORECASE)
 _AND = re.compile(r"\s+and\s+(\w+)", re.IGNORECASE)
 _INFLECTED = re.compile(r"\w{2,}(?:ed|ing|s)|could|couldn|was|were|is|are")
+# The result of a step, and neither the level of a log message nor an amount: not "[ERROR]", "no error", "error 0.02 m".
+_ERROR = (
+    r"(?:(?<=[>:=|] )|(?<=[>:=\"'])|(?<=returned )|(?<=with )|(?<=running ))(?:an )?(?:error|fault|exception)\b"
+    r"(?![\]:]|\s*(?:[\d.:=]|of\b|code 0\b|rate\b)|[\"']?\s*:)"
+)
 _STEMMER = snowballstemmer.stemmer("english")
 
 
@@ -157,4 +162,4 @@ def reports_failure(step: str) -> bool:
 def failure_phrases() -> re.Pattern[str]:
     """Matches the phrases by which a log says that a step failed."""
     phrases = "|".join(re.escape(phrase) for phrase in sorted(lexicon().failures, key=len, reverse=True))
-    return re.compile(rf"\b(?:{phrases})\b", re.IGNORECASE)
+    return re.compile(rf"\b(?:{phrases})\b|{_ERROR}", re.IGNORECASE)

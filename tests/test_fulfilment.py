@@ -55,6 +55,13 @@ PICKED, DROVE, PUT = "picked up the mug", "drove to the sink", "put the mug in t
         ("throw away the apple", ["grab('apple')", "putin('apple', 'garbagecan')"], 1.0),
         ("put two knives in the drawer", ["put the knife in the drawer", "put the knife in the drawer"], 1.0),
         ("sort the screws", ["put screw 1 in the bin"], 1.0),
+        ("place two sponges on the cart", ["take(sponge)", "place(sponge, cart)", "return_home(dock)"], 0.5),
+        ("shut the clean room door and the front door", ["shut the front door"], 0.5),
+        ("shut the clean room door and the front door", ["shut the front door", "shut clean_room_door"], 1.0),
+        ("drive left 5 m and then drive right 2 m", ["drove left 5 m", "drove right 2 m"], 1.0),
+        ("wash the cup, after that put it on the shelf", ["washed the cup"], 0.5),
+        ("water the palm", ["WATER_PLANT(obj: palm) => success"], 1.0),
+        ("pick up the ball", ["[Spin] left, 90", "[MoveRelative] forward, 1"], 0.0),
         # what is pushed somewhere is put there
         ("push the star to the cube", ["pushed the star toward the cube"], 1.0),
         ("take off and land", ["took off", "hovering"], 0.5),
@@ -312,6 +319,9 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("close the left window and open the right window", ["opened left window", "closed left window"], False),
         ("go to the lab but do not go into the office", ["drove to the door of the office"], False),
         ("go to the lab but do not go into the office", ["drove into the office"], True),
+        ("wait for ten seconds", ["action: pause, seconds: 5"], True),
+        ("wait for ten seconds", ["action: pause, seconds: 10"], False),
+        ("bring the blue traffic cone", ["pick(whitetrafficcone)"], True),
         # what is not to be used
         ("do not use the elevator; go to the roof", ["rode the elevator to the roof"], True),
         ("do not use the elevator; go to the roof", ["drove past the elevator", "at the roof"], False),
@@ -340,6 +350,9 @@ def test_contradictions(command: str, steps: list[str], contradicted: bool) -> N
         ("go to dock 3", ["[INFO] [nav]: begin navigating to dock_3", "[ERROR] [bt_navigator]: Goal failed"], True),
         ("go to dock 3", ["[ERROR] [nav]: Goal failed", "[INFO] [nav]: at dock 3"], False),
         ("put the mug in the sink", [PUT, "call RETURN_HOME(dock) ... failed (the way is blocked)"], False),
+        ("go to the table", ["drove to the hall, then could not drive to the table: path blocked"], True),
+        ("go to pallet 1", ['BT node move_base["pallet 1"] returned error'], True),
+        ("go to the toilet", ['call GotoLocation(TOILET) ... aborted "the way is blocked"'], True),
         ("put the cup and the mug in the sink", ["put(cup, sink) -> OK", "put(mug, sink) -> ABORTED"], True),
     ],
 )

@@ -39,6 +39,8 @@ def test_same_word() -> None:
     assert not same_word("glass", "glas")
     assert same_word("Two", "2")
     assert not same_word("15", "1.5")
+    assert same_word("shelves", "shelf")
+    assert same_word("Knives", "knife")
 
 
 def test_identifiers_are_taken_apart() -> None:
@@ -57,6 +59,15 @@ def test_content_words() -> None:
         ("navigate(dock) -> ABORTED", True),
         ("placed the failsafe key", False),
         ("opened the canister", False),
+        ('BT node move_base["pallet 1"] returned error', True),
+        ('{"skill": "pick", "outcome": "error"}', True),
+        ("GoTo(dock) -> error (blocked)", True),
+        ("status=ERROR", True),
+        ("[ERROR] [tf]: extrapolation into the future", False),
+        ("tracking error 0.02 m", False),
+        ("reached the goal with an error of 2 cm", False),
+        ("finished, error: none", False),
+        ('{"error": null, "ok": true}', False),
     ],
 )
 def test_reported_failures(step: str, expected: bool) -> None:

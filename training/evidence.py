@@ -48,7 +48,7 @@ def observed(path: Path, adapter: str, scores: Path, *, n_threads: int = 0) -> I
     """
     rows = [row for _, row in read_lines(path)]
     overlap = WordOverlap()
-    with SelfCheck(Config(rule="likelihood", adapter=adapter, n_threads=n_threads)) as check:
+    with SelfCheck(Config(rule="likelihood", adapter=adapter, samples=0, n_threads=n_threads)) as check:
         ours = OurScores(check)
         with ScoreCache(scores, f"{ours.id} {code_fingerprint(*ours.code)}") as cache:
             for row in tqdm(rows, desc=path.name, unit="row", disable=None):
@@ -56,5 +56,12 @@ def observed(path: Path, adapter: str, scores: Path, *, n_threads: int = 0) -> I
                     known = cache.recall(key_of(episode.command, [episode]), partial(ours.measure, episode))
                     measured = known[0]
                     found = ours.features_from(measured)
-                    sample = Sample(found or None, measured[0], kind is None, row["group"], group_of(kind or ""))
+                    sample = Sample(
+                        found or None,
+                        measured[0],
+                        kind is None,
+                        row["group"],
+                        group_of(kind or ""),
+                        ours.is_undecided(measured),
+                    )
                     yield Observed(row["source"], row["style"], sample, overlap.scores(episode)[1] or 0.0)
