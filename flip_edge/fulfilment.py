@@ -35,6 +35,7 @@ MOTIONS = GOING | {"find"}
 """Kinds of acts that have goals, not objects."""
 _SEEING = MOTIONS | {"look"}
 _NO_USE = _SEEING | {"get", "take"}  # kinds of acts at a thing that do not use it
+_SURFACES = frozenset({"top", "basin", "surface", "area"})  # of things that may be named alone: "counter top"
 _ALL = frozenset({"them", "both", "all", "these", "those"})
 _TWICE = frozenset({"twice", "thrice"})
 _OPENING = frozenset({"a", "an", "the", "my", "your", "one", "two", "three", "some"})  # another thing of a list
@@ -313,7 +314,8 @@ def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | N
 
 
 def _heads(act: Act) -> list[str]:
-    """The words by which a log may name the place of an act: of "the drawer of the cabinet", either."""
-    return [word for word, after in pairwise((*act.rest, "")) if word in act.place[:-1] and after == "of"] + [
-        act.place[-1]
-    ]
+    """The words by which a log may name the place of an act: of "the drawer of the desk", or "sink basin", either."""
+    words = [act.place[-1]]
+    if act.place[-1] in _SURFACES:
+        words += act.place[-2:-1]
+    return words + [word for word, after in pairwise((*act.rest, "")) if word in act.place[:-1] and after == "of"]

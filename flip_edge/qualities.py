@@ -275,7 +275,9 @@ def _other_rooms(command: str, steps: Sequence[str]) -> Iterator[str]:
     ]
     for name, room in wanted:
         others = [
-            other for other, of in seen if same_word(of, room) and not is_among(other, (own for own, _ in wanted))
+            other
+            for other, of in seen
+            if same_word(of, room) and name not in other and not is_among(other, (own for own, _ in wanted))
         ]
         if others and not any(said.hold(word) for word in {name, *_same_rooms().get(word_key(name), ())}):
             yield f"'{name} {room}' was commanded, '{others[-1]} {room}' was done"

@@ -18,6 +18,7 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
 _ABBREVIATIONS = re.compile(r"[bcdfghjklmnpqrtvwxz]{2,}s")
 _PART = re.compile(r"(?<!\.)[;.](?:\s+|$)|\b(?:and then|then)\b", re.IGNORECASE)
+_SURFACE = re.compile(r"(?<=[a-z]{4})(?:top|basin)$")  # the countertop is a counter
 _AND = re.compile(r"\s+and\s+(\w+)", re.IGNORECASE)
 _INFLECTED = re.compile(r"\w{2,}(?:ed|ing|s)|could|couldn|was|were|is|are")
 # The result of a step, and neither the level of a log message nor an amount: not "[ERROR]", "no error", "error 0.02 m".
@@ -128,7 +129,7 @@ class Mentions:
         # Robots run names together: "coffeetable 1" mentions a table, and "coffee table" a coffeetable.
         return any(
             len(form) >= _COMPOUND and form.isalpha() and any(form in text for text in self._run_together)
-            for form in (word, word_key(word))
+            for form in (word, word_key(word), _SURFACE.sub("", word))
         )
 
 
