@@ -310,12 +310,12 @@ def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | N
         if act.kinds & PUTTING and not act.place and not _CALL.search(steps[at])
     }
     found = Mentions([steps[number] for number in sorted(put | there)])
-    return sum(any(map(found.hold, goal)) for goal in goals) / len(goals)
+    return sum(any(map(found.hold, words)) for words in goals) / len(goals)
 
 
 def _heads(act: Act) -> list[str]:
     """The words by which a log may name the place of an act: of "the drawer of the desk", or "sink basin", either."""
-    words = [act.place[-1]]
+    words = [act.place[-1], "".join(act.place[-2:])]
     if act.place[-1] in _SURFACES:
         words += act.place[-2:-1]
     return words + [word for word, after in pairwise((*act.rest, "")) if word in act.place[:-1] and after == "of"]

@@ -26,6 +26,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         states: words that ask for an act by its effect, by the kind of act.
         traces: things by which such an act is done, by its kind.
         numbers: numerals.
+        same: words for which another one is as good.
         plurals: irregular ones, with their singulars.
         units: words after a number that make it an amount, by their spellings.
         qualities: groups of meanings that exclude each other, each with its words.
@@ -64,6 +65,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     states: dict[str, frozenset[str]]
     traces: dict[str, frozenset[str]]
     numbers: dict[str, int]
+    same: dict[str, str]
     plurals: dict[str, str]
     units: tuple[tuple[str, ...], ...]
     qualities: tuple[tuple[frozenset[str], ...], ...]

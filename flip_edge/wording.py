@@ -69,6 +69,7 @@ def word_key(word: str) -> str:
     (True, True, True)
     """
     word = present_tense(lexicon().plurals.get(word.lower(), word.lower()))
+    word = lexicon().same.get(word, word)
     try:
         return repr(float(lexicon().numbers.get(word, word)))
     except ValueError:
