@@ -100,7 +100,7 @@ def _clauses(text: str) -> list[list[str]]:
             clauses[-1].append("and")
         elif (
             not token[0].isalnum()
-            or token in words.boundaries
+            or (token in words.boundaries and not (token == "by" and _is_number(tokens[place + 1 : place + 2])))
             or (token in ("and", "to") and _verb_follows(tokens, place + 1))
         ):
             ended = True
@@ -112,6 +112,10 @@ def _clauses(text: str) -> list[list[str]]:
             clauses[-1].append(token)
             ended, key = False, ""
     return clauses
+
+
+def _is_number(tokens: Sequence[str]) -> bool:
+    return any(token[0].isdigit() or token in lexicon().numbers for token in tokens)
 
 
 def _list_goes_on(last: str, tokens: Sequence[str], place: int) -> bool:

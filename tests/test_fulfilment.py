@@ -326,6 +326,8 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("go to the lab but do not go into the office", ["drove to the door of the office"], False),
         ("go to the lab but do not go into the office", ["drove into the office"], True),
         ("wait for ten seconds", ["action: pause, seconds: 5"], True),
+        ("rotate right by 60 degrees", ["/Rotate goal={side: right, angle: 30.1} status=success"], True),
+        ("rotate right by 60 degrees", ["/Rotate goal={side: right, angle: 60.2} status=success"], False),
         ("wait for ten seconds", ["action: pause, seconds: 10"], False),
         ("bring the blue traffic cone", ["pick(whitetrafficcone)"], True),
         # what is not to be used
