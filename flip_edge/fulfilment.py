@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from flip_edge.acts import GOING, PUTTING, Act, acts_of, done_by
+from flip_edge.acts import GOING, PUTTING, Act, acts_of, done_by, is_verb
 from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
-from flip_edge.qualities import RANGE, labelled
+from flip_edge.qualities import RANGE, is_quality, labelled
 from flip_edge.wording import (
     Mentions,
     is_among,
@@ -37,6 +37,7 @@ _SEEING = MOTIONS | {"look"}
 _NO_USE = _SEEING | {"get", "take"}  # kinds of acts at a thing that do not use it
 _SURFACES = frozenset({"top", "basin", "surface", "area"})  # of things that may be named alone: "counter top"
 _ALL = frozenset({"them", "both", "all", "these", "those"})
+_COUNTING = lexicon().numbers.keys() | lexicon().generic | {"other", "same", "another", "dirty", "wet"}
 _TWICE = frozenset({"twice", "thrice"})
 _OPENING = frozenset({"a", "an", "the", "my", "your", "one", "two", "three", "some"})  # another thing of a list
 
@@ -269,10 +270,10 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
         handled = every if act.kinds <= _SEEING else touched  # what was found is not taken yet
         for thing in things_of(act):
             if words := [word for word in thing if word not in lexicon().recordings]:
-                found.append(_holds(handled, words))
+                found.append(_credit(_holds(handled, words), words, steps))
     goals = [goal for act in wanted if act.kinds <= GOING for goal in (_followed(act), act.place) if goal]
     gone_to = Mentions([steps[number] for number in sorted({number for number, act in log if act.kinds & GOING})])
-    found += [_holds(gone_to, words) for words in goals]
+    found += [_credit(_holds(gone_to, words), words, steps) for words in goals]
     # "take the plates to the kitchen": what is taken somewhere comes there, put down or not
     goals = [
         act.place
@@ -282,6 +283,27 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     arrived = [steps[number] for number in sorted({number for number, act in log if act.kinds & (GOING | PUTTING)})]
     found += [_holds(Mentions(arrived), words) for words in goals if arrived]
     return sum(found) / len(found) if found and log else None
+
+
+def _credit(named: bool, name: Sequence[str], steps: Sequence[str]) -> float:
+    """1 for what is named, and half of it where what is named may be another thing of the sort."""
+    return 0.5 if named and _is_another(name, steps) else float(named)
+
+
+def _is_another(name: Sequence[str], steps: Sequence[str]) -> bool:
+    """Whether a log has other things of that sort, and none that is called so: a spray bottle and no soap bottle."""
+    own = [word for word in name[:-1] if _tells_sorts(word)]
+    said = Mentions(steps)
+    if not own or any(map(said.hold, (*own, "".join(name[-2:])))):
+        return False
+    others = (before for step in steps for before, word in pairwise(words_of(step)) if same_word(word, name[-1]))
+    return any(map(_tells_sorts, others))
+
+
+def _tells_sorts(word: str) -> bool:
+    if not word.isalpha() or not is_content(word) or is_quality(word) or is_verb(word):
+        return False
+    return word not in _COUNTING and not any(word in states for states in lexicon().states.values())
 
 
 def _followed(act: Act) -> list[str]:

@@ -31,6 +31,8 @@ _STEMMER = snowballstemmer.stemmer("english")
 
 def word_spans(text: str) -> list[tuple[str, int, int]]:
     """Words and numbers with their places; characters where the script has no spaces."""
+    if not is_unspaced(text):
+        return [(match.group(), *match.span()) for match in _WORD.finditer(text)]
     found = []
     for match in _WORD.finditer(text):
         if is_unspaced(match.group()):
