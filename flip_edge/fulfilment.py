@@ -52,7 +52,7 @@ class Demand:
     Attributes:
         verb: in the command's words.
         times: how often.
-        done: the share of it that the log shows, in [0, 1]; half of that where it was not done as often as it was asked.
+        done: the share of it that the log shows, in [0, 1]; half of that where it was done less often than asked.
     """
 
     verb: str
