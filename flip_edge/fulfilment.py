@@ -38,6 +38,7 @@ MOTIONS = GOING | {"find"}
 """Kinds of acts that have goals, not objects."""
 _SEEING = MOTIONS | {"look"}
 _NO_USE = _SEEING | {"get", "take"}  # kinds of acts at a thing that do not use it
+_MOST_NAMED = 50  # things of a command that are told from each other; a person names fewer
 _SURFACES = frozenset({"top", "basin", "surface", "area"})  # of things that may be named alone: "counter top"
 _ALL = frozenset({"them", "both", "all", "these", "those"})
 _COUNTING = lexicon().numbers.keys() | lexicon().generic | {"other", "same", "another", "dirty", "wet"}
@@ -131,8 +132,8 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
         done = 1.0 if hits or _traced(accepted, steps) else 0.0
         if hits and done:
             named = things_of(act) or [act.place]
-            every = list(names.get(act.kinds, ()))
-            done = sum(_done_to(name, every, [steps[number] for number in hits]) for name in named) / len(named)
+            done_to = _DoneTo(list(names.get(act.kinds, ())), [steps[number] for number in hits])
+            done = sum(map(done_to, named)) / len(named)
         if done and act.kinds & PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
@@ -177,22 +178,29 @@ def _labels_demanded(command: str, wanted: Sequence[Act], steps: Sequence[str]) 
             yield from (Demand(f"{thing} {label}", 1, float(done)) for label, done in seen.items())
 
 
-def _done_to(name: Sequence[str], names: Sequence[Sequence[str]], steps: Sequence[str]) -> bool:
+class _DoneTo:
     """Whether steps that do an act do it to what is named, one of several things that it is to be done to.
 
     A log may have other names. So many steps as there are things will do; and so does one that says it of all of them.
     """
-    heads = {other[-1] for other in names}
-    if not name or len(steps) >= len(heads):
-        alike = [other for other in names if name and other[-1] == name[-1] and other != name]
-        alike = [] if alike and spellings_of(name[-1]) else alike  # "left 5 m, then right 2 m"
-        # "the clean room door and the front door": what the others are not called by must be said
-        own = [word for word in name[:-1] if not any(word in other for other in alike)]
-        if not alike or not own or len(steps) >= len(names) or any(map(Mentions(steps).hold, own)):
+
+    def __init__(self, names: Sequence[tuple[str, ...]], steps: Sequence[str]) -> None:
+        self._names, self._steps = names, len(steps)
+        self._heads = {name[-1] for name in names}
+        self._said = Mentions(steps)
+        self._all = any(word in _ALL or word in lexicon().generic for step in steps for word in words_of(step))
+
+    def __call__(self, name: tuple[str, ...]) -> bool:
+        if self._all or not name or self._steps >= len(self._names):
             return True
-    elif _holds(Mentions(steps), name):
-        return True
-    return any(word in _ALL or word in lexicon().generic for step in steps for word in words_of(step))
+        if self._steps < len(self._heads):
+            return _holds(self._said, name)
+        # "the clean room door and the front door": what the others are not called by must be said
+        alike = [other for other in self._names[:_MOST_NAMED] if other[-1] == name[-1] and other != name]
+        own = [word for word in name[:-1] if not any(word in other for other in alike)]
+        if not alike or not own or spellings_of(name[-1]):  # "left 5 m, then right 2 m"
+            return True
+        return any(map(self._said.hold, own))
 
 
 def things_of(act: Act) -> list[tuple[str, ...]]:
@@ -268,19 +276,20 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     every = Mentions(list(dict.fromkeys(text for _, text in told)))
     more = list(dict.fromkeys(text for act, text in told if not act.kinds <= _SEEING))
     touched = Mentions(more) if more else every
+    sorts = _Sorts(steps)
     for act in wanted:
         if act.kinds & MOTIONS or lexicon().generic.intersection(act.rest):
             continue
         handled = every if act.kinds <= _SEEING else touched  # what was found is not taken yet
         for thing in things_of(act):
             if words := [word for word in thing if word not in lexicon().recordings]:
-                found.append(_credit(_holds(handled, words), words, steps))
+                found.append(_credit(_holds(handled, words), words, sorts))
     goals = [goal for act in wanted if act.kinds <= GOING for goal in (_followed(act), act.place) if goal]
     went = [steps[number] for number in sorted({number for number, act in log if act.kinds & GOING})]
     # At the door of a room nobody is in the room yet.
     gone_in = Mentions([_AT_THE_DOOR.sub(" ", apart(step)) for step in went])
     gone_to = Mentions(went)
-    found += [_credit(_holds(gone_to if words[-1] in _DOORS else gone_in, words), words, steps) for words in goals]
+    found += [_credit(_holds(gone_to if words[-1] in _DOORS else gone_in, words), words, sorts) for words in goals]
     # "take the plates to the kitchen": what is taken somewhere comes there, put down or not
     goals = [
         act.place
@@ -292,19 +301,26 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     return sum(found) / len(found) if found and log else None
 
 
-def _credit(named: bool, name: Sequence[str], steps: Sequence[str]) -> float:
+def _credit(named: bool, name: Sequence[str], sorts: _Sorts) -> float:
     """1 for what is named, and half of it where what is named may be another thing of the sort."""
-    return 0.5 if named and _is_another(name, steps) else float(named)
+    return 0.5 if named and sorts.lack(name) else float(named)
 
 
-def _is_another(name: Sequence[str], steps: Sequence[str]) -> bool:
-    """Whether a log has other things of that sort, and none that is called so: a spray bottle and no soap bottle."""
-    own = [word for word in name[:-1] if _tells_sorts(word)]
-    said = Mentions(steps)
-    if not own or any(map(said.hold, (*own, "".join(name[-2:])))):
-        return False
-    others = (before for step in steps for before, word in pairwise(words_of(step)) if same_word(word, name[-1]))
-    return any(map(_tells_sorts, others))
+class _Sorts:
+    """Of which sorts the things of a log are: the soap bottle, the spray bottle."""
+
+    def __init__(self, steps: Sequence[str]) -> None:
+        self._said = Mentions(steps)
+        self._told = {
+            word_key(word) for step in steps for before, word in pairwise(words_of(step)) if _tells_sorts(before)
+        }
+
+    def lack(self, name: Sequence[str]) -> bool:
+        """Whether there are other things of that name, and none of the sort: a spray bottle and no soap bottle."""
+        own = [word for word in name[:-1] if _tells_sorts(word)]
+        if not own or word_key(name[-1]) not in self._told:
+            return False
+        return not any(map(self._said.hold, (*own, "".join(name[-2:]))))
 
 
 def _tells_sorts(word: str) -> bool:

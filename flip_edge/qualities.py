@@ -35,6 +35,7 @@ _FROM_ID, _TO_ID = (
     re.compile(rf"\b(?:{words}) ({_ID.pattern})", re.IGNORECASE) for words in ("from", "to|into|onto|in|on|at")
 )
 _MOST = 20  # things of a range
+_MOST_LABELS = 100  # of a text that are compared; a command with more is none that a person would give
 _WELL = 3  # letters and digits after the first of a label such as A12
 _NUMBERED = re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
 _TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
@@ -142,15 +143,17 @@ def labelled(text: str) -> list[tuple[str, str]]:
     """
     words, tokens = lexicon(), [*_tokens(text), "", "", ""]
     unnamed = words.prepositions | words.numbers.keys()
-    found = []
+    found: list[tuple[str, str]] = []
     for place, thing in enumerate(tokens[:-3]):
         name = thing.lower()
+        if len(found) >= _MOST_LABELS:
+            break
         if not thing.isalpha() or not is_content(name) or spellings_of(name) or name in unnamed:
             continue
         if is_verb(name) and name not in words.numbered:
             continue
         at = place + 1
-        while _LABEL.fullmatch(tokens[at]) and not _counts(tokens[at + 1].lower()):
+        while len(found) < _MOST_LABELS and _LABEL.fullmatch(tokens[at]) and not _counts(tokens[at + 1].lower()):
             found.append((name, tokens[at]))
             at += 1
             if (

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -401,6 +403,11 @@ def test_long_texts_are_compared_in_time_that_grows_with_them() -> None:
     ):
         fulfilment("first put the red mug on table 3, then the blue one", [word * 5000])
         fulfilment(word * 2000, [PICKED, PUT])
+    fulfilment("visit rooms " + ", ".join(map(str, range(4000))), ["went to room 3"])
+    names = ("".join(letters) for letters in product("bcdfgklmnp", repeat=3))
+    fulfilment(
+        "put " + " and ".join(f"the {name} bottle" for name in names) + " down", ["put the soap bottle down"] * 50
+    )
 
 
 _WORDS = sorted(
