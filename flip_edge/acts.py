@@ -20,9 +20,8 @@ _RUN_TOGETHER_WITH = frozenset({"to", "in", "into", "onto", "robot"})
 _RUN_TOGETHER = (5, 20)  # letters of a word that may be a verb and something else
 _AFTER_THAT = re.compile(r"\bafter (?:that|this|which)\b")
 _NOT = re.compile("n['\u2019]t\\b")
-NOT_A_PLACE = frozenset(
-    {"with", "to", "toward", "towards", "from"}
-)  # relations that put no thing in a place: a cup with a fork in it
+# Relations that put no thing in a place: a cup with a fork in it.
+NOT_A_PLACE = frozenset({"with", "to", "toward", "towards", "from"})
 _ARTICLE = "the"
 PUTTING = frozenset({"place", "carry"})
 """Kinds of acts that put something somewhere."""

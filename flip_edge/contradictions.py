@@ -81,8 +81,9 @@ def failed_for_good(command: str, wanted: Sequence[Act], steps: Sequence[str]) -
     """
     names = [word for word in words_of(command) if is_content(word) and not is_verb(word)]
     parts = [(number, part) for number, step in enumerate(steps) for part in parts_of(step)]
+    last = {part: (place, number) for place, (number, part) in enumerate(parts)}
     for failed in dict.fromkeys(unrecovered_failures(steps, command)):
-        place, number = max((place, number) for place, (number, part) in enumerate(parts) if part == failed)
+        place, number = last[failed]
         if number == len(steps) - 1 and all_in_vain(steps[number]):
             yield failed
             continue
