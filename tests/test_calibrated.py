@@ -113,6 +113,23 @@ def test_a_likelihood_alone_is_no_match(
     assert ("in another language" in verdict.reason) is (outcome is Outcome.UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    ("given_log", "steps", "outcome"),
+    [
+        (-3.0, ["typed", "looked pleased"], Outcome.UNKNOWN),  # a quarter of the command's surprise is taken away
+        (-3.9, ["typed", "looked pleased"], Outcome.MISMATCH),  # next to nothing of it
+        (-3.0, ["typed", "failed to look pleased"], Outcome.MISMATCH),  # and something speaks against it
+    ],
+)
+def test_what_the_likelihood_alone_speaks_for_is_no_mismatch(
+    calibrated: SelfCheck, engine: FakeEngine, given_log: float, steps: list[str], outcome: Outcome
+) -> None:
+    """Whatever the score, if nothing was read that could bear the command out."""
+    calibrated.reconfigure(calibrated.config.replace(score_threshold=0.999))
+    engine.enqueue("work", given_log=given_log, without_log=-4)
+    assert calibrated("work on the report", steps).outcome is outcome
+
+
 def test_the_threshold_can_be_set(calibrated: SelfCheck, engine: FakeEngine) -> None:
     calibrated.reconfigure(calibrated.config.replace(score_threshold=0.999))
     engine.enqueue(COMMAND, given_log=-1, without_log=-4)
@@ -173,6 +190,19 @@ def test_good_runs_alone_set_the_threshold(check: SelfCheck, engine: FakeEngine,
     below = [CALIBRATION.score_of(sample.found or {}) < calibration.threshold for sample in found]
     assert sum(below) == 1  # floor(0.05 * 41) = 2: the second smallest score is the threshold
     assert calibration.runs == 40
+
+
+def test_runs_that_no_score_decides_set_no_threshold(check: SelfCheck, engine: FakeEngine, tmp_path: Path) -> None:
+    outcomes = ["success"] * 40
+    found = samples(check, engine, tmp_path, outcomes)
+    enqueue_runs(engine, outcomes)
+    path = write_runs(tmp_path / "unread.jsonl", outcomes)
+    path.write_text(path.read_text(encoding="utf-8").replace("went", "typed").replace("go to place", "work"), "utf-8")
+    unread = observe(check, path)
+    assert any(sample.undecided for sample in unread)
+    assert not any(sample.undecided for sample in found)
+    both = made([*found, *unread], CALIBRATION)
+    assert both.runs == 40 + sum(not sample.undecided for sample in unread)
 
 
 def test_too_few_good_runs_say_how_many_it_takes(check: SelfCheck, engine: FakeEngine, tmp_path: Path) -> None:
