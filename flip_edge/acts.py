@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import apart, is_content, spellings_of, word_key
@@ -34,6 +35,7 @@ _TIMES = frozenset({"s", "ms", "sec"})
 _AUXILIARIES = frozenset({"is", "are", "was", "were", "been"})
 _HOME = frozenset({"home", "base", "start", "dock", "charging", "charger"})
 _PLANTS = frozenset({"plant", "plants", "flower", "flowers"})
+_SIDES = frozenset({"left", "right", "north", "south", "east", "west", "front", "ahead"})
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
 
 
@@ -275,9 +277,11 @@ def _object(rest: Sequence[str]) -> tuple[str, ...]:
     while start < len(rest) and rest[start] in words.particles:
         start += 1
     taken: list[str] = []
-    for word in rest[start:]:
-        if word in words.prepositions and not (word == "of" and taken):
-            break
+    for word, after in pairwise((*rest[start:], "")):
+        if (word in words.prepositions and not (word == "of" and taken)) or (
+            taken and word in _SIDES and after == "of"
+        ):
+            break  # "the cup left of the mug" is a cup
         taken.append(word)
     return tuple(word for word in taken if is_content(word) and word not in words.generic)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from flip_edge.acts import GOING, NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
+from flip_edge.amounts import amounts_of, equal_amounts, value_of
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
 from flip_edge.qualities import is_quality, other_qualities
@@ -23,7 +24,6 @@ from flip_edge.wording import (
     parts_of,
     reports_failure,
     same_word,
-    spellings_of,
     word_key,
     words_of,
 )
@@ -34,15 +34,11 @@ _KEYED = re.compile(r"(\w+)['\"]?\s*[:=]\s*['\"]?(\w[\w -]*)")
 _THING_KEYS = ("object", "item", "obj", "thing")
 _PLACE_KEYS = ("target", "place", "location", "destination", "to", "on", "in")
 _MOTIONS = (frozenset({"go", "raise", "lower"}), frozenset({"press"}))
-_PICTURES = frozenset(map(word_key, ("picture", "photo", "photograph", "image")))
 _BARE = re.compile(
     r"""(?:[(,\[]\s*|\b(angle|degrees|distance|amount|value)['"]?\s*[:=]\s*)(-?\d+(?:\.\d+)?)\s*(?=[,)\]}]|$)"""
 )
-_MEASURED = re.compile(r"\b([a-z]{2,})['\"]?\s*[:=]\s*['\"]?(\d+(?:\.\d+)?)\b")  # "seconds: 5"
-_PER = re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])")  # 0.5 m/s are no metres
 _ANGLES = ("degrees", "rad")
 _FACTORS = (1.0, math.pi / 180, 1e-2, 1e-3, 1e2, 1e3)  # a call may count in radians, metres, centimetres or millimetres
-_EXACT = 0.05  # share by which two amounts may differ and be the same
 _SWITCHED = frozenset({"on", "off"})
 _BEFORE = frozenset({"of", "outside", "near", "before"})
 _USING = ("ride", "take", "board", "enter", "operate")
@@ -328,12 +324,12 @@ def _opposites(word: str) -> list[str]:
 
 def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
     """Amounts of a unit that the log has other amounts of."""
-    done = [amount for step in steps for amount in _amounts(step)]
-    for number, unit in _amounts(command):
+    done = [amount for step in steps for amount in amounts_of(step)]
+    for number, unit in amounts_of(command):
         others = [other for other, of in done if of == unit]
-        values = [_value(other) for other in others]
+        values = [value_of(other) for other in others]
         # Odometry is not exact, and a way may be driven in parts.
-        if values and not any(math.isclose(_value(number), value, rel_tol=_EXACT) for value in (*values, sum(values))):
+        if values and not any(equal_amounts(value_of(number), value) for value in (*values, sum(values))):
             yield f"'{number} {unit}' was commanded, '{others[-1]} {unit}' was done"
 
 
@@ -341,8 +337,8 @@ def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]
     """Amounts of a motion that calls of the same kind have as another number, without a unit: "rotate(left, 45)"."""
     directions = frozenset().union(*lexicon().ways, lexicon().particles)
     moves = [act for act in wanted if act.kinds & _MOTIONS[0] and not directions.isdisjoint(act.rest)]
-    asked = [(act, amounts) for act in moves if (amounts := _amounts(" ".join(act.rest)))]
-    units = {unit for step in steps for _, unit in _amounts(step)} if asked else set()
+    asked = [(act, amounts) for act in moves if (amounts := amounts_of(" ".join(act.rest)))]
+    units = {unit for step in steps for _, unit in amounts_of(step)} if asked else set()
     for act, amounts in asked:
         called = [_BARE.findall(step) for step in steps if any(done.kinds & act.kinds for done in acts_of(step))]
         for number, unit in amounts:
@@ -350,30 +346,6 @@ def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]
                 continue  # which is compared above
             others = ("distance",) if unit in _ANGLES else ("angle", "degrees")
             values = [abs(float(found[0][1])) for found in called if len(found) == 1 and found[0][0] not in others]
-            same = [_value(number) * factor for factor in _FACTORS]
-            if values and not any(
-                math.isclose(wanted_value, value, rel_tol=_EXACT)
-                for wanted_value in same
-                for value in (*values, sum(values))
-            ):
+            same = [value_of(number) * factor for factor in _FACTORS]
+            if values and not any(equal_amounts(one, other) for one in same for other in (*values, sum(values))):
                 yield f"'{number} {unit}' was commanded, '{values[-1]:g}' was done"
-
-
-def _amounts(text: str) -> list[tuple[str, str]]:
-    """Numbers before a unit, with the unit's first spelling."""
-    given = [(number, unit) for key, number in _MEASURED.findall(apart(text)) if (unit := _unit(key))]
-    return given + [
-        (number, unit)
-        for number, successor in pairwise(words_of(_PER.sub("per", text)))
-        if (unit := _unit(successor)) and (number[0].isdecimal() or number in lexicon().numbers)
-    ]
-
-
-def _value(number: str) -> float:
-    return float(lexicon().numbers.get(number, number))
-
-
-def _unit(word: str) -> str:
-    if word in lexicon().recordings:
-        return "pictures" if word_key(word) in _PICTURES else ""
-    return next(iter(spellings_of(word)), "")

@@ -42,6 +42,7 @@ _MOST_NAMED = 50  # things of a command that are told from each other; a person 
 _SURFACES = frozenset({"top", "basin", "surface", "area"})  # of things that may be named alone: "counter top"
 _ALL = frozenset({"them", "both", "all", "these", "those"})
 _COUNTING = lexicon().numbers.keys() | lexicon().generic | {"other", "same", "another", "dirty", "wet"}
+_ITSELF = frozenset({"battery", "vehicle", "robot"})  # what is charged
 _TWICE = frozenset({"twice", "thrice"})
 _OPENING = frozenset({"a", "an", "the", "my", "your", "one", "two", "three", "some"})  # another thing of a list
 
@@ -335,6 +336,7 @@ def _followed(act: Act) -> list[str]:
     no_name = words.directions | words.routes | words.generic | words.body | frozenset().union(*words.ways)
     if any(word[0].isdecimal() or word in words.numbers or spellings_of(word) for word in act.object):
         return []
+    no_name |= _ITSELF if "dock" in act.kinds else set()
     return [word for word in act.object if word not in no_name]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flip_edge.acts import acts_of, is_verb, ruled_out
+from flip_edge.amounts import amounts_of, equal_amounts, value_of
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import (
     Mentions,
@@ -120,6 +121,7 @@ def support(
         if "take" in act.kinds and lexicon().body.intersection(act.place[-1:])
         for word in act.place
     }
+    measured, measured_last = _measured(command, steps), _measured(command, steps[-1:])
     ends = np.cumsum([len(piece) for piece in pieces])
     words = []
     for text, start, end in word_spans(command):
@@ -134,13 +136,25 @@ def support(
                 text=text,
                 surprise=float(-(weights @ without_log)),
                 given_log=float(-(weights @ given_log)),
-                found=whole.hold(text),
-                found_last=last.hold(text),
+                found=whole.hold(text) or text in measured,
+                found_last=last.hold(text) or text in measured_last,
                 asked=is_content(text) and text not in unwanted,
                 is_act=text in verbs,
             )
         )
     return Support(tuple(words), unrecovered_failures(steps, command))
+
+
+def _measured(command: str, steps: Sequence[str]) -> set[str]:
+    """The numbers of the command's amounts that a log comes close to, in one step or in all of them together."""
+    wanted = amounts_of(command)
+    done = [amount for step in steps for amount in amounts_of(step)] if wanted else []
+    found = set()
+    for number, unit in wanted:
+        values = [value_of(other) for other, of in done if of == unit]
+        if any(equal_amounts(value_of(number), value) for value in (*values, sum(values))):
+            found.add(number)
+    return found
 
 
 def unrecovered_failures(steps: Sequence[str], command: str = "") -> tuple[str, ...]:

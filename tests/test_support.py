@@ -42,6 +42,13 @@ def test_what_a_command_rules_out_is_not_asked_for() -> None:
     assert found.found == 1.0
 
 
+def test_an_amount_is_found_where_the_log_comes_close_to_it() -> None:
+    found = weigh("turn 180 degrees", ["spun 90.4 deg", "spun 89.1 deg"])
+    assert [word.found for word in found.words if word.text == "180"] == [True]
+    assert [word.found_last for word in found.words if word.text == "180"] == [False]
+    assert [word.found for word in weigh("turn 180 degrees", ["spun 120 deg"]).words if word.text == "180"] == [False]
+
+
 def test_a_word_cut_into_tokens_is_one_word() -> None:
     pieces = [" pl", "ates", " 1", ".", "5", "\n"]
     found = support(["washed the plate for 1.50 min"], pieces, -np.ones(6), -np.array([1, 2, 3, 4, 5, 6.0]))
