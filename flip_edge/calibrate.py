@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from flip_edge.errors import CalibrationError, InputError
 from flip_edge.score import parse_row
 from flip_edge.selfcheck import SelfCheck
 
+_PARTS = 5  # of the groups, each scored with weights from the others
 _RIDGE = 1e-3  # keeps weights finite where the classes separate
 # A contradiction that a rule reads off command and log is nearly never right, and too rare among made mismatches for
 # the fit to find that out.
@@ -54,6 +55,9 @@ class Sample:
     group: str
     kind: str = "failure"
     undecided: bool = False
+
+
+_Known = list[tuple[Sample, Mapping[str, float]]]
 
 
 def fit_weights(
@@ -131,9 +135,9 @@ def calibrate(
 ) -> Calibration:
     """Make a calibration.
 
-    With failed runs among the samples, weights are fitted on one half of the groups and the threshold is set on the
-    successful runs of the other half, which the weights have not seen. Without, the weights of ``base`` stay and all
-    runs set the threshold.
+    With failed runs among the samples, weights are fitted on all of them. The threshold is set on the successful runs,
+    each scored with weights that were fitted on other groups (cross-conformal: Vovk, Annals of Mathematics and
+    Artificial Intelligence 74, 2015). Without failed runs, the weights of ``base`` stay and all runs set the threshold.
 
     Raises:
         CalibrationError: there are too few runs for the rate, or there is nothing to take weights from.
@@ -144,13 +148,11 @@ def calibrate(
             raise CalibrationError(
                 f"there are no weights for {model_id} with {prompt_id}: give labelled runs, failures too"
             )
-        weights, intercept, held_out = base.weights, base.intercept, complete
+        weights, intercept = base.weights, base.intercept
+        parts: list[tuple[_Known, _Known]] = [([], complete)]
     else:
-        groups = sorted({sample.group for sample, _ in complete})
-        random.Random(seed).shuffle(groups)
-        fitted = set(groups[: len(groups) // 2])
-        held_out = [(sample, found) for sample, found in complete if sample.group not in fitted]
-        weights, intercept = score_weights([sample for sample, _ in complete if sample.group in fitted])
+        weights, intercept = score_weights(sample for sample, _ in complete)
+        parts = list(_parts(complete, seed))
     draft = Calibration(
         id=id,
         model_id=model_id,
@@ -159,13 +161,28 @@ def calibrate(
         intercept=intercept,
         threshold=0.0,
         false_alarm_rate=false_alarm_rate,
-        runs=max(1, len(held_out)),
+        runs=1,
         made_from=made_from,
         made_on=today(),
     )
-    scores = [draft.score_of(found) for sample, found in held_out if sample.matches and not sample.undecided]
+    scores = []
+    for others, held_out in parts:
+        if others:
+            weights, intercept = score_weights(sample for sample, _ in others)
+        scored = msgspec.structs.replace(draft, weights=weights, intercept=intercept)
+        scores += [scored.score_of(found) for sample, found in held_out if sample.matches and not sample.undecided]
     threshold = conformal_threshold(scores, false_alarm_rate)
     return msgspec.structs.replace(draft, threshold=threshold, runs=len(scores))
+
+
+def _parts(samples: _Known, seed: int) -> Iterator[tuple[_Known, _Known]]:
+    """Each part of the samples behind all the others; no group is in two parts."""
+    groups = sorted({sample.group for sample, _ in samples})
+    random.Random(seed).shuffle(groups)
+    for part in range(_PARTS):
+        held = set(groups[part::_PARTS])
+        others = [known for known in samples if known[0].group not in held]
+        yield others, [known for known in samples if known[0].group in held]
 
 
 def observe(check: SelfCheck, path: Path) -> list[Sample]:

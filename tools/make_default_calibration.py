@@ -4,7 +4,8 @@
     python tools/make_default_calibration.py rows.jsonl --adapter none
 
 The rows are runs in many styles, each with mismatches that are known to be some; ``training/README.md`` says how they
-are made. Weights are fitted on one half of the groups, the threshold is set on the other half's successful runs.
+are made. Weights are fitted on all of them, the threshold is set on the successful runs, each scored with weights that
+were fitted on other groups.
 
 An adapter says too much of rows like those that it was trained on, and what it says would weigh too much for other
 robots. So its calibration is made from adapters that were trained in the same way on other sources and other styles
