@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from flip_edge.acts import GOING, NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
-from flip_edge.amounts import amounts_of, equal_amounts, value_of
+from flip_edge.amounts import amounts_of, comes_to, equal_amounts
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
 from flip_edge.qualities import is_quality, other_qualities
@@ -325,12 +325,10 @@ def _opposites(word: str) -> list[str]:
 def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
     """Amounts of a unit that the log has other amounts of."""
     done = [amount for step in steps for amount in amounts_of(step)]
-    for number, unit in amounts_of(command):
-        others = [other for other, of in done if of == unit]
-        values = [value_of(other) for other in others]
-        # Odometry is not exact, and a way may be driven in parts.
-        if values and not any(equal_amounts(value_of(number), value) for value in (*values, sum(values))):
-            yield f"'{number} {unit}' was commanded, '{others[-1]} {unit}' was done"
+    for wanted in amounts_of(command):
+        others = [other for other in done if other.unit == wanted.unit]
+        if others and not comes_to(wanted, done):
+            yield f"'{wanted.number} {wanted.unit}' was commanded, '{others[-1].number} {wanted.unit}' was done"
 
 
 def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]:
@@ -338,14 +336,14 @@ def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]
     directions = frozenset().union(*lexicon().ways, lexicon().particles)
     moves = [act for act in wanted if act.kinds & _MOTIONS[0] and not directions.isdisjoint(act.rest)]
     asked = [(act, amounts) for act in moves if (amounts := amounts_of(" ".join(act.rest)))]
-    units = {unit for step in steps for _, unit in amounts_of(step)} if asked else set()
+    units = {amount.base for step in steps for amount in amounts_of(step)} if asked else set()
     for act, amounts in asked:
         called = [_BARE.findall(step) for step in steps if any(done.kinds & act.kinds for done in acts_of(step))]
-        for number, unit in amounts:
-            if unit in units:
+        for amount in amounts:
+            if amount.base in units:
                 continue  # which is compared above
-            others = ("distance",) if unit in _ANGLES else ("angle", "degrees")
+            others = ("distance",) if amount.unit in _ANGLES else ("angle", "degrees")
             values = [abs(float(found[0][1])) for found in called if len(found) == 1 and found[0][0] not in others]
-            same = [value_of(number) * factor for factor in _FACTORS]
+            same = [float(lexicon().numbers.get(amount.number, amount.number)) * factor for factor in _FACTORS]
             if values and not any(equal_amounts(one, other) for one in same for other in (*values, sum(values))):
-                yield f"'{number} {unit}' was commanded, '{values[-1]:g}' was done"
+                yield f"'{amount.number} {amount.unit}' was commanded, '{values[-1]:g}' was done"

@@ -16,7 +16,7 @@ from itertools import pairwise
 from flip_edge.acts import GOING, PUTTING, Act, acts_of, done_by, is_verb
 from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
-from flip_edge.qualities import RANGE, is_quality, labelled
+from flip_edge.qualities import RANGE, is_quality, labelled, same_rooms
 from flip_edge.wording import (
     Mentions,
     apart,
@@ -321,6 +321,7 @@ class _Sorts:
         own = [word for word in name[:-1] if _tells_sorts(word)]
         if not own or word_key(name[-1]) not in self._told:
             return False
+        own += [word for one in own for word in same_rooms(one)]
         return not any(map(self._said.hold, (*own, "".join(name[-2:]))))
 
 

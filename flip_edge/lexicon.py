@@ -29,6 +29,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         same: words for which another one is as good.
         plurals: irregular ones, with their singulars.
         units: words after a number that make it an amount, by their spellings.
+        conversions: units that are so many of another.
         qualities: groups of meanings that exclude each other, each with its words.
         rooms: places that go by the word before.
         same_rooms: words before one that mean the same.
@@ -68,6 +69,7 @@ class Lexicon(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     same: dict[str, str]
     plurals: dict[str, str]
     units: tuple[tuple[str, ...], ...]
+    conversions: dict[str, tuple[str, float]]
     qualities: tuple[tuple[frozenset[str], ...], ...]
     rooms: frozenset[str]
     same_rooms: tuple[frozenset[str], ...]

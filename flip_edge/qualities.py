@@ -282,8 +282,13 @@ def _other_rooms(command: str, steps: Sequence[str]) -> Iterator[str]:
             for other, of in seen
             if same_word(of, room) and name not in other and not is_among(other, (own for own, _ in wanted))
         ]
-        if others and not any(said.hold(word) for word in {name, *_same_rooms().get(word_key(name), ())}):
+        if others and not any(said.hold(word) for word in {name, *same_rooms(name)}):
             yield f"'{name} {room}' was commanded, '{others[-1]} {room}' was done"
+
+
+def same_rooms(word: str) -> frozenset[str]:
+    """Other words for a room that is called by one: the meeting room is the conference room."""
+    return _same_rooms().get(word_key(word), frozenset())
 
 
 def _rooms(words: Sequence[str]) -> Iterator[tuple[str, str]]:

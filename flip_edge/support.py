@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flip_edge.acts import acts_of, is_verb, ruled_out
-from flip_edge.amounts import amounts_of, equal_amounts, value_of
+from flip_edge.amounts import amounts_of, comes_to
 from flip_edge.lexicon import lexicon
 from flip_edge.wording import (
     Mentions,
@@ -149,12 +149,7 @@ def _measured(command: str, steps: Sequence[str]) -> set[str]:
     """The numbers of the command's amounts that a log comes close to, in one step or in all of them together."""
     wanted = amounts_of(command)
     done = [amount for step in steps for amount in amounts_of(step)] if wanted else []
-    found = set()
-    for number, unit in wanted:
-        values = [value_of(other) for other, of in done if of == unit]
-        if any(equal_amounts(value_of(number), value) for value in (*values, sum(values))):
-            found.add(number)
-    return found
+    return {amount.number for amount in wanted if comes_to(amount, done)}
 
 
 def unrecovered_failures(steps: Sequence[str], command: str = "") -> tuple[str, ...]:

@@ -136,6 +136,7 @@ def test_completed(command: str, steps: list[str], completed: float) -> None:
         ("look at the mug and take the plate", ["looked at the mug", "took the plate"], 1.0),
         ("go to room 4", ["drove to room 4"], 1.0),
         ("go to the ward room", ["drove to the ward room door"], 0.0),
+        ("go to the meeting room", ["drove to the conference room"], 1.0),
         ("go to the ward room", ["drove to the ward room door", "drove to the ward room"], 1.0),
         ("go to the ward room door", ["drove to the ward room door"], 1.0),
         ("take the soap bottle", ["took the spray bottle"], 0.5),
@@ -340,6 +341,9 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("rotate right by 60 degrees", ["/Rotate goal={side: right, angle: 30.1} status=success"], True),
         ("rotate right by 60 degrees", ["/Rotate goal={side: right, angle: 60.2} status=success"], False),
         ("wait for ten seconds", ["action: pause, seconds: 10"], False),
+        ("wait for 5 minutes", ["waited 2 min, then 180 s"], False),
+        ("wait for 5 minutes", ["waited 2 min"], True),
+        ("drive 2 m", ["raised the lift by 5 cm", "drove 200 cm"], False),
         ("bring the blue traffic cone", ["pick(whitetrafficcone)"], True),
         # what is not to be used
         ("do not use the elevator; go to the roof", ["rode the elevator to the roof"], True),

@@ -49,6 +49,11 @@ def test_an_amount_is_found_where_the_log_comes_close_to_it() -> None:
     assert [word.found for word in weigh("turn 180 degrees", ["spun 120 deg"]).words if word.text == "180"] == [False]
 
 
+def test_an_amount_is_found_in_another_unit() -> None:
+    words = weigh("wait 5 minutes", ["waited 300 s"]).words
+    assert [word.found for word in words if word.text == "5"] == [True]
+
+
 def test_a_word_cut_into_tokens_is_one_word() -> None:
     pieces = [" pl", "ates", " 1", ".", "5", "\n"]
     found = support(["washed the plate for 1.50 min"], pieces, -np.ones(6), -np.array([1, 2, 3, 4, 5, 6.0]))
