@@ -54,12 +54,17 @@ class Demand:
     Attributes:
         verb: in the command's words.
         times: how often.
-        done: the share of it that the log shows, in [0, 1]; half of that where it was done less often than asked.
+        done: the share of it that the log shows, in [0, 1].
     """
 
     verb: str
     times: int
     done: float
+
+    @property
+    def worth(self) -> float:
+        """What it counts for: two of three are no two thirds of success."""
+        return self.done / 2 if self.times > 1 and self.done < 1 else self.done
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,8 @@ class Fulfilment:
 
     @property
     def completed(self) -> float:
-        """Share of the demands that were met, in [0, 1]; 1 where none is known."""
-        return sum(demand.done for demand in self.demands) / len(self.demands) if self.demands else 1.0
+        """Share of the demands that were met, in [0, 1], by what they are worth; 1 where none is known."""
+        return sum(demand.worth for demand in self.demands) / len(self.demands) if self.demands else 1.0
 
 
 def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
@@ -141,8 +146,7 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
         if done and counted and not _said_at_once(times, words, [steps[number] for number in hits]):
             # Of one thing that is taken and put down a log tells in two steps.
             each = [{number for number, other in log if kind in other.kinds} for kind in accepted]
-            share = max(map(len, each), default=0) / times
-            done = 1.0 if share >= 1 else share / 2  # two of three are no two thirds of success
+            done = min(1.0, max(map(len, each), default=0) / times)
         yield Demand(act.verb, times if counted else 1, done)
 
 
