@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import apart, is_content, spellings_of, word_key
+from flip_edge.wording import apart, is_content, is_state, spellings_of, word_key
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
@@ -209,7 +209,7 @@ def _is_done_to(clause: Sequence[str]) -> bool:
     words = lexicon()
     if len(clause) < 2 or clause[0].endswith(("ed", "ing")) or not clause[1].endswith("ed") or not is_verb(clause[1]):
         return False
-    no_state = clause[1] not in words.leading and not any(clause[1] in states for states in words.states.values())
+    no_state = clause[1] not in words.leading and not is_state(clause[1])
     return no_state and (len(clause) == 2 or clause[2] in words.prepositions | words.particles)
 
 

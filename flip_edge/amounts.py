@@ -47,8 +47,13 @@ def amounts_of(text: str) -> list[Amount]:
     for number, word in told:
         if unit := _unit(word):
             base, factor = lexicon().conversions.get(unit, (unit, 1.0))
-            found.append(Amount(number, unit, float(lexicon().numbers.get(number, number)) * factor, base))
+            found.append(Amount(number, unit, value_of(number) * factor, base))
     return found
+
+
+def value_of(number: str) -> float:
+    """What a number or numeral stands for."""
+    return float(lexicon().numbers.get(number, number))
 
 
 def comes_to(wanted: Amount, done: Sequence[Amount]) -> bool:

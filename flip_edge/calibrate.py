@@ -149,10 +149,13 @@ def calibrate(
                 f"there are no weights for {model_id} with {prompt_id}: give labelled runs, failures too"
             )
         weights, intercept = base.weights, base.intercept
-        parts: list[tuple[_Known, _Known]] = [([], complete)]
+        weighed = [(weights, intercept, complete)]
     else:
         weights, intercept = score_weights(sample for sample, _ in complete)
-        parts = list(_parts(complete, seed))
+        weighed = [
+            (*score_weights(sample for sample, _ in others or complete), held_out)
+            for others, held_out in _parts(complete, seed)
+        ]
     draft = Calibration(
         id=id,
         model_id=model_id,
@@ -166,10 +169,8 @@ def calibrate(
         made_on=today(),
     )
     scores = []
-    for others, held_out in parts:
-        if others:
-            weights, intercept = score_weights(sample for sample, _ in others)
-        scored = msgspec.structs.replace(draft, weights=weights, intercept=intercept)
+    for own_weights, own_intercept, held_out in weighed:
+        scored = msgspec.structs.replace(draft, weights=own_weights, intercept=own_intercept)
         scores += [scored.score_of(found) for sample, found in held_out if sample.matches and not sample.undecided]
     threshold = conformal_threshold(scores, false_alarm_rate)
     return msgspec.structs.replace(draft, threshold=threshold, runs=len(scores))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from flip_edge.acts import GOING, NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
-from flip_edge.amounts import amounts_of, comes_to, equal_amounts
+from flip_edge.amounts import amounts_of, comes_to, equal_amounts, value_of
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
 from flip_edge.qualities import is_quality, other_qualities
@@ -75,10 +75,13 @@ def failed_for_good(command: str, wanted: Sequence[Act], steps: Sequence[str]) -
     Args:
         command, wanted, steps: as for :func:`contradictions`.
     """
+    unrecovered = dict.fromkeys(unrecovered_failures(steps, command))
+    if not unrecovered:
+        return
     names = [word for word in words_of(command) if is_content(word) and not is_verb(word)]
     parts = [(number, part) for number, step in enumerate(steps) for part in parts_of(step)]
     last = {part: (place, number) for place, (number, part) in enumerate(parts)}
-    for failed in dict.fromkeys(unrecovered_failures(steps, command)):
+    for failed in unrecovered:
         place, number = last[failed]
         if number == len(steps) - 1 and all_in_vain(steps[number]):
             yield failed
@@ -344,6 +347,6 @@ def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]
                 continue  # which is compared above
             others = ("distance",) if amount.unit in _ANGLES else ("angle", "degrees")
             values = [abs(float(found[0][1])) for found in called if len(found) == 1 and found[0][0] not in others]
-            same = [float(lexicon().numbers.get(amount.number, amount.number)) * factor for factor in _FACTORS]
+            same = [value_of(amount.number) * factor for factor in _FACTORS]
             if values and not any(equal_amounts(one, other) for one in same for other in (*values, sum(values))):
                 yield f"'{amount.number} {amount.unit}' was commanded, '{values[-1]:g}' was done"

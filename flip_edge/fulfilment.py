@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from flip_edge.acts import GOING, PUTTING, Act, acts_of, done_by, is_verb
@@ -22,6 +23,7 @@ from flip_edge.wording import (
     apart,
     is_among,
     is_content,
+    is_state,
     parts_of,
     reports_failure,
     same_word,
@@ -290,20 +292,26 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
             if words := [word for word in thing if word not in lexicon().recordings]:
                 found.append(_credit(_holds(handled, words), words, sorts))
     goals = [goal for act in wanted if act.kinds <= GOING for goal in (_followed(act), act.place) if goal]
-    went = [steps[number] for number in sorted({number for number, act in log if act.kinds & GOING})]
-    # At the door of a room nobody is in the room yet.
-    gone_in = Mentions([_AT_THE_DOOR.sub(" ", apart(step)) for step in went])
-    gone_to = Mentions(went)
-    found += [_credit(_holds(gone_to if words[-1] in _DOORS else gone_in, words), words, sorts) for words in goals]
+    if goals:
+        went = _steps_of(GOING, log, steps)
+        # At the door of a room nobody is in the room yet.
+        gone_in, gone_to = Mentions([_AT_THE_DOOR.sub(" ", apart(step)) for step in went]), Mentions(went)
+        found += [_credit(_holds(gone_to if words[-1] in _DOORS else gone_in, words), words, sorts) for words in goals]
     # "take the plates to the kitchen": what is taken somewhere comes there, put down or not
     goals = [
         act.place
         for act in wanted
         if act.kinds == {"take"} and act.object and act.relation == "to" and not {"next", "be"}.intersection(act.rest)
     ]
-    arrived = [steps[number] for number in sorted({number for number, act in log if act.kinds & (GOING | PUTTING)})]
-    found += [_holds(Mentions(arrived), words) for words in goals if arrived]
+    if goals and (arrived := _steps_of(GOING | PUTTING, log, steps)):
+        there = Mentions(arrived)
+        found += [_holds(there, words) for words in goals]
     return sum(found) / len(found) if found and log else None
+
+
+def _steps_of(kinds: frozenset[str], log: _Log, steps: Sequence[str]) -> list[str]:
+    """The steps that tell of acts of some kinds."""
+    return [steps[number] for number in sorted({number for number, act in log if act.kinds & kinds})]
 
 
 def _credit(named: bool, name: Sequence[str], sorts: _Sorts) -> float:
@@ -315,9 +323,16 @@ class _Sorts:
     """Of which sorts the things of a log are: the soap bottle, the spray bottle."""
 
     def __init__(self, steps: Sequence[str]) -> None:
-        self._said = Mentions(steps)
-        self._told = {
-            word_key(word) for step in steps for before, word in pairwise(words_of(step)) if _tells_sorts(before)
+        self._steps = steps
+
+    @cached_property
+    def _said(self) -> Mentions:
+        return Mentions(self._steps)
+
+    @cached_property
+    def _told(self) -> set[str]:
+        return {
+            word_key(word) for step in self._steps for before, word in pairwise(words_of(step)) if _tells_sorts(before)
         }
 
     def lack(self, name: Sequence[str]) -> bool:
@@ -332,7 +347,7 @@ class _Sorts:
 def _tells_sorts(word: str) -> bool:
     if not word.isalpha() or not is_content(word) or is_quality(word) or is_verb(word):
         return False
-    return word not in _COUNTING and not any(word in states for states in lexicon().states.values())
+    return word not in _COUNTING and not is_state(word)
 
 
 def _followed(act: Act) -> list[str]:

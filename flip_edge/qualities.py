@@ -157,7 +157,7 @@ def labelled(text: str) -> list[tuple[str, str]]:
             found.append((name, tokens[at]))
             at += 1
             if (
-                tokens[at] in ("to", "through", "-")
+                tokens[at] in ("to", "through")
                 and (last := tokens[at + 1]).isdecimal()
                 and not _counts(tokens[at + 2].lower())
             ):

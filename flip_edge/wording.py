@@ -100,6 +100,11 @@ def is_content(word: str) -> bool:
     return word not in lexicon().closed_class and (len(word) > 1 or word.isdigit() or not word.isascii())
 
 
+def is_state(word: str) -> bool:
+    """Whether a word asks for an act by its effect: "washed"."""
+    return any(word in states for states in lexicon().states.values())
+
+
 class Mentions:
     """What a stretch of log mentions.
 
