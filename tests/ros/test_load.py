@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,7 +17,7 @@ from flip_edge_msgs.msg import Verdict
 
 from flip_edge import Episode, SelfCheck
 
-from .client import Client
+from .client import WAIT_S, Client
 from .conftest import Connect, StartNode
 from .in_process import NodeInThisProcess
 
@@ -103,18 +104,40 @@ def test_a_queue_that_overflows_drops_the_oldest_and_says_so(start_node: StartNo
     assert robot.check(MUG, list(MUG_STEPS)).verdict == Verdict.MATCH
 
 
-def test_a_smaller_queue_takes_effect_at_once(start_node: StartNode, connect: Connect) -> None:
-    node = start_node(idle_timeout_s=3600.0, queue_size=10)
+@pytest.fixture
+def held(model_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[NodeInThisProcess, threading.Event]]:
+    """A node, and what its check of the command "busy" waits for."""
+    released = threading.Event()
+    check = SelfCheck.check
+
+    def hold(self: SelfCheck, episode: Episode, *, waited_s: float = 0.0) -> Any:
+        if episode.id == "busy":
+            assert released.wait(WAIT_S)
+        return check(self, episode, waited_s=waited_s)
+
+    monkeypatch.setattr(SelfCheck, "check", hold)
+    node = NodeInThisProcess("/held", n_threads=1, idle_timeout_s=3600.0, queue_size=10)
+    yield node, released
+    released.set()
+    node.stop()
+
+
+def test_a_smaller_queue_takes_effect_at_once(
+    held: tuple[NodeInThisProcess, threading.Event], connect: Connect
+) -> None:
+    node, released = held
     robot = connect(node)
     robot.connect()
-    keep_busy(robot, 50)
+    keep_busy(robot, 1)
     for number in range(5):
         robot.command(f"go to room {number}")
     assert robot.values()["queue waiting"] == "4"
     robot.change_settings(queue_size=2)
     robot.command("stop")
-    overflown = [verdict.command for verdict in robot.expect(6) if "queue overflow" in verdict.reason]
-    assert overflown == [f"go to room {number}" for number in range(3)]
+    dropped = [verdict.command for verdict in robot.expect(3)]
+    assert dropped == [f"go to room {number}" for number in range(3)]
+    released.set()
+    assert not any("queue overflow" in verdict.reason for verdict in robot.expect(3))
 
 
 @pytest.fixture
