@@ -28,6 +28,7 @@ PUTTING = frozenset({"place", "carry"})
 """Kinds of acts that put something somewhere."""
 GOING = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
 """Kinds of acts that have ways and goals."""
+_FETCHING = frozenset({"get", "take", "find", "look"})
 _PUSHING = frozenset({"press", "pull", "slide"})
 _MOVED_TO = frozenset({"to", "toward", "towards", "into", "onto"})
 _MOVED_BESIDE = frozenset({"under", "underneath", "below", "beneath", "above", "over", "beside", "behind"})
@@ -102,7 +103,7 @@ def _clauses(text: str) -> list[list[str]]:
         elif (
             not token[0].isalnum()
             or (token in words.boundaries and not (token == "by" and _is_number(tokens[place + 1 : place + 2])))
-            or (token in ("and", "to") and _verb_follows(tokens, place + 1))
+            or (token in ("and", "to") and _verb_follows(tokens, place + 1) and not _is_goal(tokens, place + 1))
         ):
             ended = True
         else:
@@ -142,6 +143,24 @@ def _verb_follows(tokens: Sequence[str], place: int) -> bool:
     return place < len(tokens) and is_verb(tokens[place])
 
 
+def _is_goal(tokens: Sequence[str], place: int) -> bool:
+    """Whether what may be a verb names where somebody goes: "go to clean room 2", not "go to clean the room"."""
+    words = lexicon()
+    if place < 2 or tokens[place - 1] != "to" or place + 1 == len(tokens):
+        return False
+    going = next((word for word in reversed(tokens[: place - 1]) if word not in words.particles), "")
+    after = tokens[place + 1]
+    return (
+        bool(_kinds(going))
+        and _kinds(going) <= GOING | {"move", "return"}
+        and not _kinds(tokens[place]) & _FETCHING
+        and after.isalpha()
+        and is_content(after)
+        and not after.endswith("s")
+        and after not in words.articles | words.particles | words.prepositions | words.boundaries | words.generic
+    )
+
+
 @lru_cache(maxsize=4096)
 def _split(token: str) -> tuple[str, ...]:
     """A verb and its particle that a log has run together: "turnon", "putin", "movebase"."""
@@ -163,7 +182,8 @@ def _act(clause: Sequence[str]) -> Act | None:
         clause = clause[:-1]  # "alarm off OK"
     start, negated = 0, False
     while start < len(clause) and (
-        clause[start] in words.leading | words.negators
+        (clause[start] in words.leading and not _is_way(clause[start : start + 2]))
+        or clause[start] in words.negators
         or clause[start][0].isdigit()
         or (start and clause[start - 1][0].isdigit() and clause[start] in _TIMES)  # "t=12.5s drove to the dock"
     ):
@@ -187,7 +207,12 @@ def _act(clause: Sequence[str]) -> Act | None:
     if start and clause[start - 1] in words.body and (not things or kinds & {"open", "close"}):
         things = (clause[start - 1],)  # "gripper opened", "gripper closed on the mug"
     # "handed over the towels" are over nothing.
-    relation, place = following(rest[1:] if rest[:1] == ["over"] else rest, words.relations - {"from"})
+    after = rest[1:] if rest[:1] == ["over"] else rest
+    relation, place = following(
+        after, words.relations - {"from", "with"} if kinds & PUTTING else words.relations - {"from"}
+    )
+    if not place:
+        relation, place = following(after, ("with",))
     meant = _in_context(kinds, verb, rest, things, place)
     if not meant and not negated:
         return None
@@ -201,6 +226,13 @@ def _act(clause: Sequence[str]) -> Act | None:
         about=tuple(dict.fromkeys((*things, *filter(is_content, rest)))),
         rest=tuple(rest),
         negated=negated,
+    )
+
+
+def _is_way(words: Sequence[str]) -> bool:
+    """Whether "going" is no auxiliary: "going to the sink", where "going to take" has ended before the verb."""
+    return words[:1] == ["going"] and bool(
+        lexicon().particles.union(_MOVED_TO, ("in", "through")).intersection(words[1:])
     )
 
 
@@ -278,6 +310,8 @@ def _object(rest: Sequence[str]) -> tuple[str, ...]:
         start += 1
     taken: list[str] = []
     for word, after in pairwise((*rest[start:], "")):
+        if taken and word in ("off", "up", "out", "down") and taken[-1].endswith("ed") and is_state(taken[-1]):
+            continue  # "rinsed off soap"
         if (word in words.prepositions and not (word == "of" and taken)) or (
             taken and word in _SIDES and after == "of"
         ):
@@ -290,8 +324,8 @@ def following(rest: Sequence[str], openings: Collection[str]) -> tuple[str, tupl
     """The first of some prepositions that a name follows, and the content words of that name."""
     for start, word in enumerate(rest):
         if word in openings:
-            named = _object(rest[start + 1 :])
-            if named:
+            named = _object(rest[start + 2 :] if rest[start + 1 : start + 2] == ["of"] else rest[start + 1 :])
+            if named:  # "inside of the box"
                 return word, named
     return "", ()
 

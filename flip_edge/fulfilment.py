@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import dropwhile, pairwise, takewhile
 
 from flip_edge.acts import GOING, PUTTING, Act, acts_of, done_by, is_verb
 from flip_edge.contradictions import contradictions, failed_for_good
@@ -285,7 +285,7 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     touched = Mentions(more) if more else every
     sorts = _Sorts(steps)
     for act in wanted:
-        if act.kinds & MOTIONS or lexicon().generic.intersection(act.rest):
+        if act.kinds & MOTIONS or _is_called_it(act):
             continue
         handled = every if act.kinds <= _SEEING else touched  # what was found is not taken yet
         for thing in things_of(act):
@@ -307,6 +307,13 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
         there = Mentions(arrived)
         found += [_holds(there, words) for words in goals]
     return sum(found) / len(found) if found and log else None
+
+
+def _is_called_it(act: Act) -> bool:
+    """Whether a word that stands for anything is among those of the object."""
+    words = lexicon()
+    named = dropwhile(lambda word: word in words.particles, act.rest)
+    return not words.generic.isdisjoint(takewhile(lambda word: word not in words.prepositions, named))
 
 
 def _steps_of(kinds: frozenset[str], log: _Log, steps: Sequence[str]) -> list[str]:
