@@ -17,7 +17,7 @@ from flip_edge.wording import apart, is_content, is_state, spellings_of, word_ke
 
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s]")
 _HYPHEN = re.compile(r"(?<=\w)-(?=\w)")
-_RUN_TOGETHER_WITH = frozenset({"to", "in", "into", "onto", "robot"})
+_RUN_TOGETHER_WITH = frozenset({"to", "in", "into", "onto", "from", "towards", "toward", "robot"})
 _RUN_TOGETHER = (5, 20)  # letters of a word that may be a verb and something else
 _AFTER_THAT = re.compile(r"\bafter (?:that|this|which)\b")
 _NOT = re.compile("n['\u2019]t\\b")
@@ -34,8 +34,15 @@ _MOVED_TO = frozenset({"to", "toward", "towards", "into", "onto"})
 _MOVED_BESIDE = frozenset({"under", "underneath", "below", "beneath", "above", "over", "beside", "behind"})
 _TIMES = frozenset({"s", "ms", "sec"})
 _AUXILIARIES = frozenset({"is", "are", "was", "were", "been"})
-_HOME = frozenset({"home", "base", "start", "dock", "charging", "charger"})
+HOME = frozenset({"home", "base", "start", "dock", "charging", "charger"})
+"""Where the robot is charged."""
 _PLANTS = frozenset({"plant", "plants", "flower", "flowers"})
+_HANDS = frozenset({"left", "right"})
+_ALONE = frozenset({"alone", "untouched"})
+_NOTHING = frozenset({"nothing", "none"})
+_REST = frozenset({"rests", "rest", "lies", "lie", "sits", "sit", "hangs", "hang"})  # where they were put
+_MUST = frozenset({"should", "must", "shall", "needs", "need", "ought", "has", "have"})
+_CARRYING = frozenset({"carry", "carries", "carrying", "carried"})
 _SIDES = frozenset({"left", "right", "north", "south", "east", "west", "front", "ahead"})
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
 
@@ -102,7 +109,9 @@ def _clauses(text: str) -> list[list[str]]:
             clauses[-1].append("and")
         elif (
             not token[0].isalnum()
-            or (token in words.boundaries and not (token == "by" and _is_number(tokens[place + 1 : place + 2])))
+            or (
+                token in words.boundaries and not (token == "by" and _is_place_or_amount(tokens[place + 1 : place + 2]))
+            )
             or (token in ("and", "to") and _verb_follows(tokens, place + 1) and not _is_goal(tokens, place + 1))
         ):
             ended = True
@@ -116,8 +125,10 @@ def _clauses(text: str) -> list[list[str]]:
     return clauses
 
 
-def _is_number(tokens: Sequence[str]) -> bool:
-    return any(token[0].isdigit() or token in lexicon().numbers for token in tokens)
+def _is_place_or_amount(tokens: Sequence[str]) -> bool:
+    """Whether "by" says where or by how much: "by the sink", "by 2 m", not "by turning the key"."""
+    words = lexicon()
+    return any(token[0].isdigit() or token in words.numbers or token in words.articles for token in tokens)
 
 
 def _list_goes_on(last: str, tokens: Sequence[str], place: int) -> bool:
@@ -191,12 +202,15 @@ def _act(clause: Sequence[str]) -> Act | None:
         start += 1
     if start == len(clause):
         return None
+    if clause[start] in _HANDS and _is_by_hand(clause[start + 1 :]):
+        start += 1  # "LEFT_GRASP"
     verb, rest = clause[start], list(clause[start + 1 :])
     # After an article stands a name: "to the close counter" closes nothing.
     named = start > 0 and clause[start - 1] in words.articles
-    if named and not _AUXILIARIES.intersection(rest):
+    if named and not (_AUXILIARIES | _REST | {"be", "belongs"}).intersection(rest):
         return None
-    kinds, things = frozenset() if named else _kinds(verb), _object(rest)
+    # "the close counter", "microwave is off"
+    kinds, things = frozenset() if named or _AUXILIARIES.intersection(rest[:1]) else _kinds(verb), _object(rest)
     if (not kinds or _is_done_to(clause[start:])) and (passive := _passive(clause, start)):
         verb, things, rest = passive
         kinds = _kinds(verb)
@@ -216,6 +230,10 @@ def _act(clause: Sequence[str]) -> Act | None:
     meant = _in_context(kinds, verb, rest, things, place)
     if not meant and not negated:
         return None
+    if "place" in meant and _is_in_hand(rest):
+        relation, place = "", ()
+    if "leave" in kinds and _ALONE.intersection(rest[1:]):
+        meant, negated = frozenset(), True  # "leave the vase alone"
     return Act(
         kinds=meant,
         verb=verb,
@@ -234,6 +252,11 @@ def _is_way(words: Sequence[str]) -> bool:
     return words[:1] == ["going"] and bool(
         lexicon().particles.union(_MOVED_TO, ("in", "through")).intersection(words[1:])
     )
+
+
+def _is_by_hand(words: Sequence[str]) -> bool:
+    """Whether a hand that was named does something: takes or puts it, in the imperative."""
+    return any(not word.endswith(("ed", "ing")) and bool(_kinds(word) & {"take", "place"}) for word in words[:1])
 
 
 def _is_done_to(clause: Sequence[str]) -> bool:
@@ -260,6 +283,12 @@ def _passive(clause: Sequence[str], start: int) -> tuple[str, tuple[str, ...], l
         return "open", _subject(clause[start:-1]), []
     if clause[start] == "at":
         return "arrive", (), list(clause[start:])
+    for place in range(start + 1, len(clause) - 1):
+        must = clause[place] == "be" and _MUST.intersection(clause[start + 1 : place])
+        if (must or clause[place] in _REST or clause[place] == "belongs") and set(
+            clause[place + 1 :]
+        ) & words.relations:
+            return "put", _subject(clause[start:place]), list(clause[place + 1 :])  # "the mug should be in the sink"
     return None
 
 
@@ -312,8 +341,10 @@ def _object(rest: Sequence[str]) -> tuple[str, ...]:
     for word, after in pairwise((*rest[start:], "")):
         if taken and word in ("off", "up", "out", "down") and taken[-1].endswith("ed") and is_state(taken[-1]):
             continue  # "rinsed off soap"
-        if (word in words.prepositions and not (word == "of" and taken)) or (
-            taken and word in _SIDES and after == "of"
+        if (
+            (word in words.prepositions and not (word == "of" and taken))
+            or (taken and word in _SIDES and after == "of")
+            or (taken and word == "right" and after in words.prepositions)  # "right beside the lake"
         ):
             break  # "the cup left of the mug" is a cup
         taken.append(word)
@@ -339,9 +370,22 @@ def _in_context(
         return kinds
     if verb == "set" and len(rest) > 1 and rest[-1] in ("on", "off"):
         return frozenset({"switch"})  # "set device on"
-    if "place" in kinds and place and place[-1] in words.body:
+    if "place" in kinds and place and place[-1] in words.body and not _is_in_hand(rest):
         return frozenset({"take"})  # "put it in your gripper"
     last = things[-1] if things else ""
+    if "go" in kinds and rest[:1] == ["of"]:
+        return frozenset({"place"})  # "letting go of the mug"
+    if (
+        "get" in kinds
+        and not things
+        and rest[:1]
+        and rest[0] in words.particles | words.prepositions | {"close", "closer"}
+    ):
+        return frozenset({"go"})  # "get closer to it"
+    if "take" in kinds and _NOTHING.intersection(things):
+        return frozenset({"place"})  # "holding nothing"
+    if kinds == {"carry"} and verb in _CARRYING and things and not _MOVED_TO.intersection(rest):
+        return frozenset({"take"})  # "you carry a grey key"
     if words.recordings.intersection(things) and "report" not in kinds:
         return frozenset({"look"})  # "take a picture of the pump"
     if last in words.body:
@@ -371,15 +415,21 @@ def _in_context(
         amount = any(map(spellings_of, rest[1:2]))
         if levels := _levels(kinds, rest):
             return frozenset({"go"}) | levels
-        if "return" in kinds and things and things[0] in _HOME:
+        if "return" in kinds and things and things[0] in HOME:
             return frozenset({"go"})  # "return home"
-        moved = bool(things) and not amount and not (words.prepositions | words.particles).intersection(rest[:1])
+        itself = things[:1] in (("agent",), ("robot",)) or (things and things[0].endswith(("ward", "wards")))
+        moved = bool(things) and not (amount or itself or (words.prepositions | words.particles).intersection(rest[:1]))
         return frozenset({"carry", "place"}) if moved else frozenset({"go"})
     if "look" in kinds and rest[:1] == ["for"]:
         return frozenset({"find"})
     if "go" in kinds and any(word in ("into", "inside", "through") for word in rest[:3]):
         return frozenset({"go", "enter"})
     return kinds
+
+
+def _is_in_hand(rest: Sequence[str]) -> bool:
+    """Whether a thing is named as what is held: "put down the object in hand"."""
+    return any(one == "in" and other == "hand" for one, other in pairwise(rest))
 
 
 def _levels(kinds: frozenset[str], rest: Sequence[str]) -> frozenset[str]:
@@ -391,6 +441,8 @@ def _levels(kinds: frozenset[str], rest: Sequence[str]) -> frozenset[str]:
 
 
 def _switched(rest: Sequence[str]) -> bool:
+    if rest[:1] and rest[0] in lexicon().directions | lexicon().particles - {"on", "off"}:
+        return False  # "turn around on the spot"
     for place, word in enumerate(rest[:_NEAR]):
         if word in ("on", "off"):
             # "turn on the lamp", but not "turn on the left".

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise, takewhile
 
 from flip_edge.acts import GOING, NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
 from flip_edge.amounts import amounts_of, comes_to, equal_amounts, value_of
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
-from flip_edge.qualities import is_quality, other_qualities
+from flip_edge.qualities import exclude_each_other, is_quality, other_qualities
 from flip_edge.support import all_in_vain, tried_in_vain, unrecovered_failures
 from flip_edge.wording import (
     Mentions,
@@ -42,6 +42,8 @@ _FACTORS = (1.0, math.pi / 180, 1e-2, 1e-3, 1e2, 1e3)  # a call may count in rad
 _SWITCHED = frozenset({"on", "off"})
 _BEFORE = frozenset({"of", "outside", "near", "before"})
 _USING = ("ride", "take", "board", "enter", "operate")
+_SEEING = frozenset({"find", "look"})
+_JOINED = re.compile(r"([^\W\d_]+)_([^\W\d_]+)")
 _TAKING = frozenset({"take", "get", "remove"})
 _MOVING = frozenset({"take", "place", "carry", "get", "remove"})
 
@@ -66,6 +68,7 @@ def contradictions(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
     yield from _other_ways(wanted, log, steps)
     yield from _other_amounts(command, steps)
     yield from _other_numbers(wanted, steps)
+    yield from _of_another_kind(wanted, log, steps)
     yield from other_qualities(command, steps)
 
 
@@ -332,6 +335,38 @@ def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
         others = [other for other in done if other.unit == wanted.unit]
         if others and not comes_to(wanted, done):
             yield f"'{wanted.number} {wanted.unit}' was commanded, '{others[-1].number} {wanted.unit}' was done"
+
+
+def _of_another_kind(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
+    """What was handled, or where it was put, where what is as commanded was merely seen: the grey key was taken."""
+    for act in wanted:
+        if act.kinds & GOING or act.kinds <= _SEEING:
+            continue
+        accepted = done_by(act)
+        done = [
+            " ".join(other.rest) if other.object else steps[number]  # a call names its object in its arguments
+            for number, other in log
+            if other.kinds & accepted and not other.kinds & (GOING | _SEEING)
+        ]
+        for *before, thing in filter(None, (act.object, act.place)):
+            qualities = list(takewhile(is_quality, reversed(before)))
+            told = [word for step in done for word in _beside(thing, step)]
+            if any(exclude_each_other(one, other) for one, other in combinations(qualities, 2)):
+                continue  # "a full and an empty roll"
+            for quality in qualities:
+                others = [word for word in told if exclude_each_other(quality, word)]
+                if others and not is_among(quality, told):
+                    yield f"'{quality} {thing}' was commanded, '{others[-1]} {thing}' was done"
+
+
+def _beside(thing: str, step: str) -> Iterator[str]:
+    """The words before a thing, and after it in an identifier: "the blue mug", "mug_blue"."""
+    for one, other in pairwise(words_of(step)):
+        if same_word(thing, other):
+            yield one
+    for one, other in _JOINED.findall(step):
+        if same_word(thing, one):
+            yield other.lower()
 
 
 def _other_numbers(wanted: Sequence[Act], steps: Sequence[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from flip_edge.acts import NOT_A_PLACE, acts_of
+from flip_edge.acts import HOME, NOT_A_PLACE, acts_of, is_verb
 from flip_edge.lexicon import lexicon
 from flip_edge.support import Word
 from flip_edge.wording import is_among, words_of
@@ -96,7 +96,11 @@ def _substitutes(command: str, words: Sequence[Word], steps: Sequence[str]) -> I
     spots = [
         word.text
         for position, word in enumerate(words)
-        if word.asked and not word.found and word.surprise >= _INFORMATION and (position > 0 or word.text[0].isdigit())
+        if word.asked
+        and not word.found
+        and not word.is_act  # acts are compared as such: "put" and "place" are one
+        and word.surprise >= _INFORMATION
+        and (position > 0 or word.text[0].isdigit())
     ]
     told = [word.text for word in words]
     numbers: list[str] = []
@@ -107,10 +111,20 @@ def _substitutes(command: str, words: Sequence[Word], steps: Sequence[str]) -> I
                 continue
             if candidate[0].isdigit():
                 numbers.append(candidate)
-            elif len(candidate) > 2 and candidate not in lexicon().closed_class:
+            elif len(candidate) > 2 and not _names_nothing(candidate):
                 names.append(candidate)
     for rank in range(_CANDIDATES):
         for spot in spots:
             pool = numbers if spot[0].isdigit() else names
-            if rank < len(pool):
+            if rank < len(pool) and not {spot, pool[rank]} <= HOME:
                 yield _exchange(command, spot, pool[rank])
+
+
+def _names_nothing(word: str) -> bool:
+    """Whether a word of a log is no name that a command could have instead: a result, or what was done."""
+    words = lexicon()
+    return (
+        word in words.closed_class | words.statuses | words.claims | words.generic | words.negators
+        or word in words.failures
+        or (word.endswith(("ed", "ing")) and is_verb(word))
+    )

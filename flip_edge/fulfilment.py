@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import dropwhile, pairwise, takewhile
 
-from flip_edge.acts import GOING, PUTTING, Act, acts_of, done_by, is_verb
+from flip_edge.acts import GOING, HOME, PUTTING, Act, acts_of, done_by, is_verb
 from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
 from flip_edge.qualities import RANGE, is_quality, labelled, same_rooms
@@ -27,6 +27,7 @@ from flip_edge.wording import (
     parts_of,
     reports_failure,
     same_word,
+    says_unchanged,
     spellings_of,
     word_key,
     words_of,
@@ -34,6 +35,17 @@ from flip_edge.wording import (
 
 _DOORS = frozenset({"door", "doors", "entrance", "gate"})
 _AT_THE_DOOR = re.compile(r"\w+ (?:door|entrance)s?\b(?! of)")
+# What is no part of what is to be done: "until I tell you otherwise".
+_CONDITION = re.compile(
+    r"\bon the spot\b|\b(?:until|unless|because|in case|(?:if|when|once) (?:you|it|i|we|they|there))\b[^,.;]*", re.I
+)
+_NOTHING_HELD = re.compile(r"held\w*\s*[=:]\s*(?:\[\s*\]|none|null)", re.IGNORECASE)
+_EXACTLY = re.compile(r"\b(?:exactly|only|no more)\b", re.IGNORECASE)
+_UNUSED = re.compile(r"\b(?:is|are) (?:now |still )?(?:off|closed|shut|empty|idle|not)\b")
+_STATE = re.compile(
+    r"(?:\b(?:an?|is|are|was|were|now) |-> ?)(open|opened|closed|shut|locked|unlocked)\b", re.IGNORECASE
+)
+_STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close", "locked": "lock", "unlocked": "unlock"}
 _CALL = re.compile(r"[(\[{=|:]")  # in a line that a program writes
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 MOTIONS = GOING | {"find"}
@@ -42,7 +54,7 @@ _SEEING = MOTIONS | {"look"}
 _NO_USE = _SEEING | {"get", "take"}  # kinds of acts at a thing that do not use it
 _MOST_NAMED = 50  # things of a command that are told from each other; a person names fewer
 _SURFACES = frozenset({"top", "basin", "surface", "area"})  # of things that may be named alone: "counter top"
-_ALL = frozenset({"them", "both", "all", "these", "those"})
+_ALL = frozenset({"them", "both", "all", "these", "those", "everything", "anything", "they"})
 _COUNTING = lexicon().numbers.keys() | lexicon().generic | {"other", "same", "another", "dirty", "wet"}
 _ITSELF = frozenset({"battery", "vehicle", "robot"})  # what is charged
 _TWICE = frozenset({"twice", "thrice"})
@@ -100,18 +112,18 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
         (number, act)
         for number, step in enumerate(steps)
         for part in parts_of(step)
-        if not reports_failure(part)
+        if not reports_failure(part) and not says_unchanged(part)
         for act in acts_of(part)
         if not act.negated
     ]
-    wanted = [act for act in acts_of(command) if not act.negated]
+    wanted = [act for act in acts_of(_CONDITION.sub(" ", command)) if not act.negated]
     against = tuple(contradictions(command, wanted, log, steps))
     failed = tuple(failed_for_good(command, wanted, steps))
     if not any(acts_of(step) for step in steps):
         return Fulfilment(contradictions=against, failed=failed)
     return Fulfilment(
         demands=(
-            *_acts_demanded(wanted, log, steps),
+            *_acts_demanded(command, wanted, log, steps),
             *_states_demanded(wanted, log, steps),
             *_labels_demanded(command, wanted, steps),
         ),
@@ -125,7 +137,7 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
 _Log = Sequence[tuple[int, Act]]
 
 
-def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
+def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
     ends = [act for act in wanted if not same_word(act.verb, "use")]  # "use the knife to cut the bread" wants it cut
     names: dict[frozenset[str], dict[tuple[str, ...], None]] = {}  # by the kinds of act, what it is to be done to
     for act in ends:
@@ -137,15 +149,17 @@ def _acts_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> It
             times, words = _times(act)
         accepted = done_by(act)
         hits = sorted({number for number, other in log if other.kinds & accepted and _fills(act, other, steps[number])})
-        done = 1.0 if hits or _traced(accepted, steps) else 0.0
+        done = 1.0 if hits or _traced(accepted, steps) or _seen(act, steps) else 0.0
         if hits and done:
             named = things_of(act) or [act.place]
             done_to = _DoneTo(list(names.get(act.kinds, ())), [steps[number] for number in hits])
             done = sum(map(done_to, named)) / len(named)
-        if done and act.kinds & PUTTING and ("place" in act.kinds or act.place) and _still_held(log):
+        if done and act.kinds & PUTTING and ("place" in act.kinds or act.place) and _still_held(log, steps):
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
-        if done and counted and not _said_at_once(times, words, [steps[number] for number in hits]):
+        if done and counted and _EXACTLY.search(command) and _told_apart_in(act, log) > times:
+            done = 0.5
+        elif done and counted and not _said_at_once(times, words, [steps[number] for number in hits]):
             # Of one thing that is taken and put down a log tells in two steps.
             each = [{number for number, other in log if kind in other.kinds} for kind in accepted]
             done = min(1.0, max(map(len, each), default=0) / times)
@@ -195,7 +209,7 @@ class _DoneTo:
         self._names, self._steps = names, len(steps)
         self._heads = {name[-1] for name in names}
         self._said = Mentions(steps)
-        self._all = any(word in _ALL or word in lexicon().generic for step in steps for word in words_of(step))
+        self._all = any(word in _ALL for step in steps for word in words_of(step))
 
     def __call__(self, name: tuple[str, ...]) -> bool:
         if self._all or not name or self._steps >= len(self._names):
@@ -234,7 +248,9 @@ def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
     arrived = False  # at such a thing, by the last step that tells of going somewhere
     for step in steps:
         acts = acts_of(step)
-        named = not traces.isdisjoint(Mentions([step]).keys)
+        # What is merely there is not used: "the microwave is off".
+        told = [part for part in parts_of(step) if not _UNUSED.search(part)]
+        named = not traces.isdisjoint(Mentions(told).keys)
         if any(act.kinds & GOING for act in acts):
             arrived = named
         used = [act for act in acts if not act.kinds <= _NO_USE]
@@ -243,9 +259,24 @@ def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
     return False
 
 
-def _still_held(log: _Log) -> bool:
+def _seen(act: Act, steps: Sequence[str]) -> bool:
+    """Whether the last that a log says of the state of a thing is what an act makes it: "you see an open door"."""
+    if not act.object or not act.kinds <= set(_STATES.values()):
+        return False
+    said = [
+        _STATES[state.lower()]
+        for step in steps
+        if not reports_failure(step)
+        for clause in re.split("[,.;]", step)
+        if Mentions([clause]).hold(act.object[-1])
+        for state in _STATE.findall(clause)
+    ]
+    return said[-1:] == [*act.kinds]
+
+
+def _still_held(log: _Log, steps: Sequence[str]) -> bool:
     """Whether what was taken last was not put anywhere."""
-    moved = [act.kinds for _, act in log if act.kinds & {"take", "place"}]
+    moved = [act.kinds for at, act in log if act.kinds & {"take", "place"} and not _NOTHING_HELD.search(steps[at])]
     return bool(moved) and "place" not in moved[-1]
 
 
@@ -260,6 +291,11 @@ def _times(act: Act) -> tuple[int, tuple[str, ...]]:
         if counts and not named and 1 < number <= _MOST:
             return number, act.rest[place + 1 :]
     return 1, ()
+
+
+def _told_apart_in(act: Act, log: _Log) -> int:
+    """How many steps of a log do just such an act."""
+    return len({number for number, other in log if other.kinds & act.kinds})
 
 
 def _said_at_once(times: int, words: Sequence[str], steps: Sequence[str]) -> bool:
@@ -296,17 +332,24 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
         went = _steps_of(GOING, log, steps)
         # At the door of a room nobody is in the room yet.
         gone_in, gone_to = Mentions([_AT_THE_DOOR.sub(" ", apart(step)) for step in went]), Mentions(went)
-        found += [_credit(_holds(gone_to if words[-1] in _DOORS else gone_in, words), words, sorts) for words in goals]
-    # "take the plates to the kitchen": what is taken somewhere comes there, put down or not
+        found += [
+            1.0
+            if words[-1] in HOME and _is_home(went)
+            else _credit(_holds(gone_to if words[-1] in _DOORS else gone_in, words), words, sorts)
+            for words in goals
+        ]
+    return sum(found) / len(found) if found and log else None
+
+
+def _brought(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> list[bool]:
+    """Of the places that things are taken to whether the log comes there, whether it puts them down or not."""
     goals = [
         act.place
         for act in wanted
         if act.kinds == {"take"} and act.object and act.relation == "to" and not {"next", "be"}.intersection(act.rest)
     ]
-    if goals and (arrived := _steps_of(GOING | PUTTING, log, steps)):
-        there = Mentions(arrived)
-        found += [_holds(there, words) for words in goals]
-    return sum(found) / len(found) if found and log else None
+    arrived = Mentions(_steps_of(GOING | PUTTING, log, steps)) if goals else None
+    return [_holds(arrived, words) for words in goals] if arrived and arrived.keys else []
 
 
 def _is_called_it(act: Act) -> bool:
@@ -319,6 +362,13 @@ def _is_called_it(act: Act) -> bool:
 def _steps_of(kinds: frozenset[str], log: _Log, steps: Sequence[str]) -> list[str]:
     """The steps that tell of acts of some kinds."""
     return [steps[number] for number in sorted({number for number, act in log if act.kinds & kinds})]
+
+
+def _is_home(steps: Sequence[str]) -> bool:
+    """Whether steps lead to where the robot is charged, by whatever name."""
+    return any("dock" in act.kinds for step in steps for act in acts_of(step)) or any(
+        word in HOME for step in steps for word in words_of(step)
+    )
 
 
 def _credit(named: bool, name: Sequence[str], sorts: _Sorts) -> float:
@@ -372,19 +422,24 @@ def _holds(mentions: Mentions, words: Sequence[str]) -> bool:
 
 
 def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
-    """Share of the goals that steps of putting something name, anywhere: "opened the drawer and put it inside"."""
+    """Share of the goals that steps of putting something name, anywhere: "opened the drawer and put it inside".
+
+    "Take the plates to the kitchen" has one too, and is done with who comes there.
+    """
     goals = [_heads(act) for act in wanted if act.place and PUTTING & act.kinds and act.relation != "with"]
     put = {number for number, act in log if act.kinds & PUTTING}
+    brought = _brought(wanted, log, steps)
     if not goals or not put:
-        return None
+        return sum(brought) / len(brought) if brought else None
     # Who says nothing of the place puts it where he is.
     there = {
-        max((number for number, other in log if other.kinds & GOING and number <= at), default=at)
+        max((number for number, other in log if other.kinds & MOTIONS and number <= at), default=at)
         for at, act in log
         if act.kinds & PUTTING and not act.place and not _CALL.search(steps[at])
     }
     found = Mentions([steps[number] for number in sorted(put | there)])
-    return sum(any(map(found.hold, words)) for words in goals) / len(goals)
+    told = [any(map(found.hold, words)) for words in goals] + brought
+    return sum(told) / len(told)
 
 
 def _heads(act: Act) -> list[str]:

@@ -27,7 +27,9 @@ def out_of_order(command: str, steps: Sequence[str]) -> Iterator[str]:
     if len(parts) > _MOST:
         return
     mentioned = [Mentions([step]) for step in steps] if parts else []
-    said = [[word for word in words_of(part) if is_content(word) and not is_verb(word)] for part in parts]
+    said = [
+        [word for word in words_of(part) if word == "one" or (is_content(word) and not is_verb(word))] for part in parts
+    ]
     for one, other in pairwise(range(len(parts))):
         first, second = _only(said[one], said[other]), _only(said[other], said[one])
         early, late = (
@@ -52,8 +54,9 @@ def _in_order(text: str) -> Sequence[str]:
 
 
 def _only(words: Sequence[str], others: Sequence[str]) -> list[str]:
-    """The words of one part that the other lacks."""
-    return [word for word in words if not is_among(word, others)]
+    """The words of one part that the other lacks; in "the red button" and "the green one" both are buttons."""
+    named = words[:-1] if len(words) > 1 and "one" in others else words
+    return [word for word in named if word != "one" and not is_among(word, others)]
 
 
 def came_in_reverse(first: Sequence[str], second: Sequence[str], steps: Sequence[str]) -> bool:

@@ -18,8 +18,10 @@ from flip_edge.wording import (
     is_among,
     is_content,
     names_apart,
+    parts_of,
     reports_failure,
     same_word,
+    says_unchanged,
     spellings_of,
     word_key,
     words_of,
@@ -38,7 +40,8 @@ _MOST = 20  # things of a range
 _MOST_LABELS = 100  # of a text that are compared; a command with more is none that a person would give
 _WELL = 3  # letters and digits after the first of a label such as A12
 _NUMBERED = re.compile(r"(?<=[^\W\d_]{2})(?=\d)")
-_TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]")
+_TOKEN = re.compile(r"(?<![^\W\d_])[A-Za-z]?\d+(?:\.\d+)?|[^\W\d_]+|[^\w\s-]|(?<= )-(?= )")
+_HAND = re.compile(r"\b(left|right)[ -]hand\b", re.IGNORECASE)  # "the right-hand door"
 _COLOURS = 0  # the first group of qualities
 _SHORTEST = 4  # letters of a name that is found in another word
 _LONGEST = 12  # letters of a quality
@@ -185,7 +188,8 @@ def _counts(after: str) -> bool:
 
 
 def _other_kinds(command: str, steps: Sequence[str]) -> Iterator[str]:
-    seen = [told for step in steps for told in _qualified(step)]
+    parts = [part for step in steps for part in parts_of(step) if not says_unchanged(part)]
+    seen = [told for part in parts for told in _qualified(part)]
     wanted = list(_qualified(command))
     for quality, thing, of in wanted:
         meant = [told for other, same, _ in wanted if same_word(same, thing) for told in _meanings()[other]]
@@ -227,6 +231,15 @@ def is_quality(word: str) -> bool:
     return word in _meanings()
 
 
+def exclude_each_other(one: str, other: str) -> bool:
+    """Whether a thing cannot be both: "red", "blue"."""
+    meant = _meanings().get(one, ())
+    told = _meanings().get(other, ())
+    return any(group == of and meaning != its for group, meaning in meant for of, its in told) and not set(meant) & set(
+        told
+    )
+
+
 def _by_group(groups: Sequence[Sequence[frozenset[str]]]) -> dict[str, list[tuple[int, int]]]:
     found: dict[str, list[tuple[int, int]]] = {}
     for number, group in enumerate(groups):
@@ -238,7 +251,7 @@ def _by_group(groups: Sequence[Sequence[frozenset[str]]]) -> dict[str, list[tupl
 
 def _qualified(text: str) -> Iterator[tuple[str, str, str]]:
     """Qualities, the things that have them, and whose part these are: ("north", "side", "tower")."""
-    words, known = words_of(text), _meanings()
+    words, known = words_of(_HAND.sub(r"\1", text)), _meanings()
     things = len(words)  # where the next word that is no quality stands
     for place, word in reversed(list(enumerate(words))):
         if word not in known:

@@ -29,7 +29,17 @@ _WAYS = frozenset({"go", "enter", "exit"})
 # What a logger puts before a line: tags, numbers and times.
 _TAGS = re.compile(r"^(?:\s*(?:\[[^\]]*\]|#?\d[\d:.]*\)?|t=[\d.]+s?)(?=\s|$|:))+\s*:?", re.IGNORECASE)
 _OPEN = re.compile(r"""[("][^()"]*$""")  # a remark that has only begun
-_WHOLE = frozenset(map(word_key, ("run", "job", "order", "plan", "planning", "navigation", "execution", "operation")))
+_WHOLE = frozenset(
+    map(
+        word_key,
+        ("run", "job", "order", "plan", "planning", "navigation", "execution", "operation", "make", "progress"),
+    )
+)
+_ATTEMPT = re.compile(
+    r"\b(?:(?:attempt|try|retry|trial) ?#?\d+|(?:first|second|third|last) (?:attempt|try|time)?)", re.IGNORECASE
+)
+_AGAIN = re.compile(r"\b(?:again|once more|retry|retried|second (?:attempt|try|time))\b", re.IGNORECASE)
+_REACHED = re.compile(r"\b(?:reached|arrived|succeeded|completed)\b", re.IGNORECASE)
 _REASON = re.compile(r"[:(\"]|,\s*no\b|\bbecause\b")
 _RECOVERED = 0.8  # share of a failed step's words that a later step must repeat to count as its success
 
@@ -188,12 +198,12 @@ class _Attempt:
     """What a part of a step says was tried in vain."""
 
     def __init__(self, part: str) -> None:
-        before, *after = failure_phrases().split(_TAGS.sub("", part))
+        before, *after = failure_phrases().split(_ATTEMPT.sub("", _TAGS.sub("", part)))
         # The reason comes after what failed.
         text = " ".join((_OPEN.sub("", before).strip(" :"), _REASON.split(" ".join(after))[0]))
         no_name = lexicon().leading | lexicon().generic
         said = [word for word in words_of(text) if is_content(word) and word not in no_name]
-        acts = acts_of(text)
+        acts = acts_of(text) or tuple(act for word in said for act in acts_of(word))  # "the grasp slipped"
         self.said = Mentions([text])
         self.kinds = {kind for act in acts for kind in act.kinds}
         # Of acts that are known the verb may stand in any tense, and the kind is compared instead.
@@ -204,9 +214,13 @@ class _Attempt:
         self.is_a_search = bool(acts) and acts[0].kinds == {"find"}
 
     def made_good_by(self, part: str) -> bool:
+        if self.words and self.words <= _WHOLE:
+            return bool(_REACHED.search(part))  # "failed to make progress", and then "reached the goal"
         # What was sought in vain in one place may be found in another.
         needed = 1 if self.is_a_search else _RECOVERED * len(self.words)
+        done = {kind for act in acts_of(part) for kind in act.kinds}
+        if self.kinds & done and _AGAIN.search(part):
+            return True
         if not self.words or len(self.words & Mentions([part]).keys) < needed:
             return False
-        done = {kind for act in acts_of(part) for kind in act.kinds}
         return not (self.kinds and done) or bool(self.kinds & done)

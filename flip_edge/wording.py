@@ -14,18 +14,24 @@ from flip_edge.similarity import is_unspaced
 from flip_edge.verbs import present_tense
 
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_HUMP = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[a-z])(?=[A-Z][a-z])")  # not in "mL"
 _COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
 _ABBREVIATIONS = re.compile(r"[bcdfghjklmnpqrtvwxz]{2,}s")
 _PART = re.compile(r"(?<!\.)[;.](?:\s+|$)|\b(?:and then|then)\b", re.IGNORECASE)
 _SURFACE = re.compile(r"(?<=[a-z]{4})(?:top|basin)$")  # the countertop is a counter
 _AND = re.compile(r"\s+and\s+(\w+)", re.IGNORECASE)
+_UNCHANGED = re.compile(
+    r"\b(?:stay|remain)(?:s|ed|ing)? (?:\w+ )?(?:empty|full|closed|shut|open|locked|on|off|put|still|there|where|as)\b"
+    r"|\b(?:unchanged|untouched|no change|left alone)\b",
+    re.IGNORECASE,
+)
 _INFLECTED = re.compile(r"\w{2,}(?:ed|ing|s)|could|couldn|was|were|is|are")
 # The result of a step, and neither the level of a log message nor an amount: not "[ERROR]", "no error", "error 0.02 m".
 _ERROR = (
     r"(?:(?<=[>:=|] )|(?<=[>:=\"'])|(?<=returned )|(?<=with )|(?<=running ))(?:an )?(?:error|fault|exception)\b"
     r"(?![\]:]|\s*(?:[\d.:=]|of\b|code 0\b|rate\b)|[\"']?\s*:)"
 )
+_MICRO = str.maketrans("\u00b5\u03bc", "uu")  # "20 \u00b5L", in either of its signs
 _STEMMER = snowballstemmer.stemmer("english")
 
 
@@ -50,7 +56,7 @@ def apart(text: str) -> str:
     >>> apart("PickObject(mug_1)")
     'pick object(mug 1)'
     """
-    return names_apart(text).lower()
+    return names_apart(text).lower().translate(_MICRO)
 
 
 def names_apart(text: str) -> str:
@@ -165,6 +171,11 @@ def _told_apart(part: str) -> list[str]:
 def reports_failure(step: str) -> bool:
     """Whether a step says that something failed."""
     return bool(failure_phrases().search(step))
+
+
+def says_unchanged(part: str) -> bool:
+    """Whether a part of a step says that something is as it was: "the left plate stayed empty"."""
+    return bool(_UNCHANGED.search(part))
 
 
 @lru_cache(maxsize=1)
