@@ -44,6 +44,7 @@ _REST = frozenset({"rests", "rest", "lies", "lie", "sits", "sit", "hangs", "hang
 _MUST = frozenset({"should", "must", "shall", "needs", "need", "ought", "has", "have"})
 _CARRYING = frozenset({"carry", "carries", "carrying", "carried"})
 _SIDES = frozenset({"left", "right", "north", "south", "east", "west", "front", "ahead"})
+_HEADLINE = 3  # words of what a line is headed with
 _NEAR = 7  # words after "turn" or "switch" within which "on" or "off" belongs to it
 
 
@@ -213,6 +214,9 @@ def _act(clause: Sequence[str]) -> Act | None:
     kinds, things = frozenset() if named or _AUXILIARIES.intersection(rest[:1]) else _kinds(verb), _object(rest)
     if (not kinds or _is_done_to(clause[start:])) and (passive := _passive(clause, start)):
         verb, things, rest = passive
+        kinds = _kinds(verb)
+    if not kinds and not named and len(clause) <= _HEADLINE and clause[-1].endswith("tion") and _kinds(clause[-1]):
+        verb, things, rest = clause[-1], (), []  # "thermal_inspection: pump 3"
         kinds = _kinds(verb)
     if not kinds and not negated:
         return None

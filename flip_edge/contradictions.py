@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise, takewhile
+from itertools import combinations, pairwise
 
 from flip_edge.acts import GOING, NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
 from flip_edge.amounts import amounts_of, comes_to, equal_amounts, value_of
@@ -344,12 +344,14 @@ def _of_another_kind(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
             continue
         accepted = done_by(act)
         done = [
-            " ".join(other.rest) if other.object else steps[number]  # a call names its object in its arguments
+            " ".join((*other.object, *other.rest))
+            if other.object
+            else steps[number]  # a call names its object in its arguments
             for number, other in log
             if other.kinds & accepted and not other.kinds & (GOING | _SEEING)
         ]
         for *before, thing in filter(None, (act.object, act.place)):
-            qualities = list(takewhile(is_quality, reversed(before)))
+            qualities = _qualities(before)
             told = [word for step in done for word in _beside(thing, step)]
             if any(exclude_each_other(one, other) for one, other in combinations(qualities, 2)):
                 continue  # "a full and an empty roll"
@@ -357,6 +359,17 @@ def _of_another_kind(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
                 others = [word for word in told if exclude_each_other(quality, word)]
                 if others and not is_among(quality, told):
                     yield f"'{quality} {thing}' was commanded, '{others[-1]} {thing}' was done"
+
+
+def _qualities(before: Sequence[str]) -> list[str]:
+    """Those of a thing among the words before it: "left cabinet", but of "yellow knife blue" no yellow one."""
+    found: list[str] = []
+    for word in reversed(before):
+        if is_quality(word):
+            found.append(word)
+        elif found:
+            break
+    return found
 
 
 def _beside(thing: str, step: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ from flip_edge.wording import (
     same_word,
     says_unchanged,
     spellings_of,
+    untagged,
     word_key,
     words_of,
 )
@@ -41,6 +42,7 @@ _CONDITION = re.compile(
 )
 _NOTHING_HELD = re.compile(r"held\w*\s*[=:]\s*(?:\[\s*\]|none|null)", re.IGNORECASE)
 _EXACTLY = re.compile(r"\b(?:exactly|only|no more)\b", re.IGNORECASE)
+_DONE = re.compile(r"\b(?:done|complete|completed|finished)\b|\b100 ?%", re.IGNORECASE)
 _UNUSED = re.compile(r"\b(?:is|are) (?:now |still )?(?:off|closed|shut|empty|idle|not)\b")
 _STATE = re.compile(
     r"(?:\b(?:an?|is|are|was|were|now) |-> ?)(open|opened|closed|shut|locked|unlocked)\b", re.IGNORECASE
@@ -117,7 +119,7 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
         if not act.negated
     ]
     wanted = [act for act in acts_of(_CONDITION.sub(" ", command)) if not act.negated]
-    against = tuple(contradictions(command, wanted, log, steps))
+    against = tuple(dict.fromkeys(contradictions(command, wanted, log, steps)))
     failed = tuple(failed_for_good(command, wanted, steps))
     if not any(acts_of(step) for step in steps):
         return Fulfilment(contradictions=against, failed=failed)
@@ -149,7 +151,7 @@ def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
             times, words = _times(act)
         accepted = done_by(act)
         hits = sorted({number for number, other in log if other.kinds & accepted and _fills(act, other, steps[number])})
-        done = 1.0 if hits or _traced(accepted, steps) or _seen(act, steps) else 0.0
+        done = 1.0 if hits or _traced(accepted, steps) or _seen(act, steps) or _reported(act, steps) else 0.0
         if hits and done:
             named = things_of(act) or [act.place]
             done_to = _DoneTo(list(names.get(act.kinds, ())), [steps[number] for number in hits])
@@ -249,7 +251,7 @@ def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
     for step in steps:
         acts = acts_of(step)
         # What is merely there is not used: "the microwave is off".
-        told = [part for part in parts_of(step) if not _UNUSED.search(part)]
+        told = [part for part in parts_of(step) if not _UNUSED.search(part) and not reports_failure(part)]
         named = not traces.isdisjoint(Mentions(told).keys)
         if any(act.kinds & GOING for act in acts):
             arrived = named
@@ -257,6 +259,19 @@ def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
         if (named and (used or not acts)) or (arrived and any(not act.place for act in used)):
             return True
     return False
+
+
+def _unread(steps: Sequence[str]) -> list[str]:
+    """The steps that name no act that is known, and no failure."""
+    return [step for step in steps if not acts_of(step) and not reports_failure(step)]
+
+
+def _reported(act: Act, steps: Sequence[str]) -> bool:
+    """Whether a step says of what an act is to be done to that it is done, and no more: "Aisle 1 complete"."""
+    names = [word for word in (*act.object, *act.place) if word.isalpha()]
+    return any(
+        _DONE.search(step) and any(map(Mentions([step]).hold, names)) for step in (_unread(steps) if names else ())
+    )
 
 
 def _seen(act: Act, steps: Sequence[str]) -> bool:
@@ -316,8 +331,9 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     found = []
     # `PickObject: mug` names its object where a sentence would not.
     told = [(act, " ".join(() if _CALL.search(steps[number]) else act.object) or steps[number]) for number, act in log]
-    every = Mentions(list(dict.fromkeys(text for _, text in told)))
-    more = list(dict.fromkeys(text for act, text in told if not act.kinds <= _SEEING))
+    unread = _unread(steps) if log else []  # may be about anything that they mention
+    every = Mentions([*dict.fromkeys(text for _, text in told), *unread])
+    more = [*dict.fromkeys(text for act, text in told if not act.kinds <= _SEEING), *unread]
     touched = Mentions(more) if more else every
     sorts = _Sorts(steps)
     for act in wanted:
@@ -435,7 +451,7 @@ def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | N
     there = {
         max((number for number, other in log if other.kinds & MOTIONS and number <= at), default=at)
         for at, act in log
-        if act.kinds & PUTTING and not act.place and not _CALL.search(steps[at])
+        if act.kinds & PUTTING and not act.place and not _CALL.search(untagged(steps[at]))
     }
     found = Mentions([steps[number] for number in sorted(put | there)])
     told = [any(map(found.hold, words)) for words in goals] + brought

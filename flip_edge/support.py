@@ -19,6 +19,7 @@ from flip_edge.wording import (
     is_content,
     parts_of,
     reports_failure,
+    untagged,
     word_key,
     word_spans,
     words_of,
@@ -26,8 +27,6 @@ from flip_edge.wording import (
 
 _LEAST = 0.01  # nats that any word counts for
 _WAYS = frozenset({"go", "enter", "exit"})
-# What a logger puts before a line: tags, numbers and times.
-_TAGS = re.compile(r"^(?:\s*(?:\[[^\]]*\]|#?\d[\d:.]*\)?|t=[\d.]+s?)(?=\s|$|:))+\s*:?", re.IGNORECASE)
 _OPEN = re.compile(r"""[("][^()"]*$""")  # a remark that has only begun
 _WHOLE = frozenset(
     map(
@@ -198,7 +197,7 @@ class _Attempt:
     """What a part of a step says was tried in vain."""
 
     def __init__(self, part: str) -> None:
-        before, *after = failure_phrases().split(_ATTEMPT.sub("", _TAGS.sub("", part)))
+        before, *after = failure_phrases().split(_ATTEMPT.sub("", untagged(part)))
         # The reason comes after what failed.
         text = " ".join((_OPEN.sub("", before).strip(" :"), _REASON.split(" ".join(after))[0]))
         no_name = lexicon().leading | lexicon().generic

@@ -15,6 +15,8 @@ from flip_edge.verbs import present_tense
 
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 _HUMP = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[a-z])(?=[A-Z][a-z])")  # not in "mL"
+# What a logger puts before a line: tags, numbers and times.
+_TAGS = re.compile(r"^(?:\s*(?:\[[^\]]*\]|#?\d[\d:.]*\)?|t=[\d.]+s?)(?=\s|$|:))+\s*:?", re.IGNORECASE)
 _COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
 _ABBREVIATIONS = re.compile(r"[bcdfghjklmnpqrtvwxz]{2,}s")
 _PART = re.compile(r"(?<!\.)[;.](?:\s+|$)|\b(?:and then|then)\b", re.IGNORECASE)
@@ -145,6 +147,11 @@ class Mentions:
             len(form) >= _COMPOUND and form.isalpha() and any(form in text for text in self._run_together)
             for form in (word, word_key(word), _SURFACE.sub("", word))
         )
+
+
+def untagged(step: str) -> str:
+    """A step without what a logger puts before it."""
+    return _TAGS.sub("", step)
 
 
 def parts_of(step: str) -> list[str]:

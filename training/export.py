@@ -30,6 +30,7 @@ LARGEST = 20_000_000  # bytes; what ships in models/
 Floats = npt.NDArray[np.float32]
 
 _ARCHITECTURE = "llama"
+_MATRICES = ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "mlp.gate", "mlp.up", "mlp.down")
 _NAME = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<which>[AB])\.weight")
 
 
@@ -148,6 +149,50 @@ def _converted(tensors: dict[str, Floats], base: _Base) -> Iterator[tuple[str, F
         if not first and own.endswith(("attn_q", "attn_k")):
             values = permuted(values, base.heads if own.endswith("attn_q") else base.key_heads)
         yield f"{own}.weight.lora_{found['which'].lower()}", values
+
+
+def read_exported(adapter: Path, model: Path) -> dict[str, Floats]:
+    """The tensors of an exported adapter by the names that PEFT gives them, to go on training with.
+
+    Args:
+        adapter: the GGUF file.
+        model: the GGUF file of the model it is for.
+
+    Raises:
+        InputError: it is no adapter, or one for another model.
+    """
+    base = _Base.read(model)
+    try:
+        stored = {tensor.name: tensor for tensor in gguf.GGUFReader(adapter).tensors}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{adapter} is no GGUF file: {error}") from None
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, base.blocks)
+    modules = {
+        names.get_name(module): module
+        for block in range(base.blocks)
+        for module in (f"model.layers.{block}.{matrix}_proj" for matrix in _MATRICES)
+    }
+    found = {}
+    for name, tensor in stored.items():
+        own, _, which = name.partition(".weight.lora_")
+        if own not in modules or which not in ("a", "b") or f"{own}.weight" not in base.shapes:
+            raise InputError(f"{adapter} has a tensor that {model} has no place for: {name}")
+        values = np.array(tensor.data, dtype=np.float32)
+        if which == "b" and own.endswith(("attn_q", "attn_k")):
+            heads = base.heads if own.endswith("attn_q") else base.key_heads
+            values = permuted_back(values, heads)
+        found[f"base_model.model.{modules[own]}.lora_{which.upper()}.weight"] = values
+    return found
+
+
+def permuted_back(rows: Floats, heads: int) -> Floats:
+    """What :func:`permuted` was given.
+
+    >>> permuted_back(permuted(np.arange(8, dtype=np.float32)[:, None], 2), 2)[:, 0].tolist()
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    """
+    pairs = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2).reshape(rows.shape))
 
 
 def permuted(rows: Floats, heads: int) -> Floats:

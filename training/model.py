@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 # Everything comes from files that are here; nothing may wait for a network that is not.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging as transformers_logging
 
@@ -113,8 +115,12 @@ def load_adapter(model: Any, folder: Path) -> None:
     file = folder / ADAPTER_FILE
     if not file.is_file():
         raise InputError(f"no adapter in {folder}: {ADAPTER_FILE} is missing; give the folder of a training run")
-    saved = load_file(file)
-    set_adapter_state(model, {name.replace(".weight", ".default.weight"): saved[name] for name in saved})
+    set_adapter_state(model, parameters_of(load_file(file)))
+
+
+def parameters_of(tensors: Mapping[str, npt.NDArray[np.float32]]) -> dict[str, Any]:
+    """An adapter's tensors by the names that they have in the model, from those that PEFT writes."""
+    return {name.replace(".weight", ".default.weight"): torch.from_numpy(tensors[name]) for name in tensors}
 
 
 def save_adapter(model: Any, folder: Path, base: str) -> None:

@@ -29,7 +29,19 @@ from flip_edge.models import ModelFile, resolve, verify
 from flip_edge.prompts import prompt_id
 from training.checkpoint import Run, sha256
 from training.examples import Example, Tokenizer, Tokens, completion_prompt, kind_counts, read_examples
-from training.model import DTYPES, Lora, Scorer, adapter_parameters, best_dtype, load_adapter, load_model
+from training.export import read_exported
+from training.model import (
+    ADAPTER_FILE,
+    DTYPES,
+    Lora,
+    Scorer,
+    adapter_parameters,
+    best_dtype,
+    load_adapter,
+    load_model,
+    parameters_of,
+    set_adapter_state,
+)
 from training.objectives import OBJECTIVES, PRIORS, Loss, Objective
 from training.packing import Item, all_batches, epoch_batches
 
@@ -48,7 +60,7 @@ class Options:
         model: a registry id or a GGUF file.
         prompt: the prompt format.
         objective: ``likelihood`` (stage 1) or ``contrast`` (stage 2).
-        start: the folder of a run whose adapter to start from; None for a fresh one.
+        start: the folder of a run whose adapter to start from, or an exported adapter; None for a fresh one.
         limit: how many rows to use; None for all.
         epochs, steps: how long; ``steps`` wins where it is given.
         learning_rate: at its highest.
@@ -86,7 +98,7 @@ class Options:
         """The options as a checkpoint keeps them: files by their contents, not by their places."""
         found = asdict(self)
         found["rows"] = sha256(self.rows)
-        found["start"] = self.start and sha256(self.start / "adapter_model.safetensors")
+        found["start"] = self.start and sha256(self.start if self.start.is_file() else self.start / ADAPTER_FILE)
         found["model"] = model.id if model.entry else str(model.path)
         return {**found, "model_sha256": sha256(model.path), "prompt": prompt}
 
@@ -118,7 +130,9 @@ def train(options: Options, folder: Path, *, every: int = 500, resume: bool = Fa
     model = load_model(
         model_file.path, Lora(options.rank, options.alpha, options.dropout), dtype=options.dtype, device=device
     )
-    if options.start:
+    if options.start and options.start.is_file():
+        set_adapter_state(model, parameters_of(read_exported(options.start, model_file.path)))
+    elif options.start:
         load_adapter(model, options.start)
     optimizer = torch.optim.AdamW(adapter_parameters(model), lr=options.learning_rate, weight_decay=0.0)
     recorded = options.recorded(model_file, prompt_id(completion_prompt(options.prompt)))
@@ -241,7 +255,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", default=default.model, help="a registry id or a GGUF file")
     parser.add_argument("--prompt", default=default.prompt, help="the prompt format: a name or a YAML file")
     parser.add_argument("--objective", choices=OBJECTIVES, default=default.objective, help="stage 1, or stage 2")
-    parser.add_argument("--start", type=Path, metavar="DIR", help="start from the adapter of this run")
+    parser.add_argument("--start", type=Path, metavar="RUN", help="start from its adapter; or from an exported one")
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N rows")
     parser.add_argument("--epochs", type=float, default=default.epochs)
     parser.add_argument("--steps", type=int, help="instead of --epochs")

@@ -29,9 +29,18 @@ from training.average import average
 from training.average import main as average_main
 from training.checkpoint import LOG_FILE, STATE_FILE
 from training.examples import Example, Tokenizer, Wrong, completion_prompt
-from training.export import export
+from training.export import export, read_exported, read_run
 from training.export import main as export_main
-from training.model import ADAPTER_FILE, Lora, Scorer, adapter_parameters, load_model, save_adapter
+from training.model import (
+    ADAPTER_FILE,
+    Lora,
+    Scorer,
+    adapter_parameters,
+    load_model,
+    parameters_of,
+    save_adapter,
+    set_adapter_state,
+)
 from training.objectives import Objective
 from training.packing import Branching, Item
 from training.train import INTERRUPTED, Options, main, train
@@ -117,6 +126,21 @@ def test_an_exported_adapter_is_the_trained_one_under_llama(tiny_model: Path, tm
     # Nats per token; what is left is the adapter's rounding to float16.
     assert found == pytest.approx(scores(model, texts(tiny_model)), abs=5e-3)
     assert np.abs(found - bare).max() > 0.2
+
+
+def test_an_exported_adapter_can_be_trained_on(tiny_model: Path, tmp_path: Path) -> None:
+    random_adapter(tiny_model, tmp_path / "run")
+    export(tmp_path / "run", tmp_path / "adapter.gguf")
+    found, (_, trained, _) = read_exported(tmp_path / "adapter.gguf", tiny_model), read_run(tmp_path / "run")
+    assert found.keys() == trained.keys()
+    assert all(found[name] == pytest.approx(trained[name], abs=1e-3) for name in trained)
+    model = load_model(tiny_model, Lora(), dtype="float32")
+    set_adapter_state(model, parameters_of(found))
+    with pytest.raises(InputError, match="no place"):
+        read_exported(tiny_model, tiny_model)
+    (tmp_path / "none.gguf").write_bytes(b"none")
+    with pytest.raises(InputError, match="no GGUF"):
+        read_exported(tmp_path / "none.gguf", tiny_model)
 
 
 def test_the_real_models_adapter_too(model_path: Path, tmp_path: Path) -> None:
