@@ -189,7 +189,7 @@ def _counts(after: str) -> bool:
 
 def _other_kinds(command: str, steps: Sequence[str]) -> Iterator[str]:
     parts = [part for step in steps for part in parts_of(step) if not says_unchanged(part)]
-    seen = [told for part in parts for told in _qualified(part)]
+    seen = [told for part in parts for name in part.split(",") for told in _qualified(name)]
     wanted = list(_qualified(command))
     for quality, thing, of in wanted:
         meant = [told for other, same, _ in wanted if same_word(same, thing) for told in _meanings()[other]]

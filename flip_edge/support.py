@@ -198,6 +198,7 @@ class _Attempt:
 
     def __init__(self, part: str) -> None:
         before, *after = failure_phrases().split(_ATTEMPT.sub("", untagged(part)))
+        self._is_one_of_several = bool(_ATTEMPT.search(part))
         # The reason comes after what failed.
         text = " ".join((_OPEN.sub("", before).strip(" :"), _REASON.split(" ".join(after))[0]))
         no_name = lexicon().leading | lexicon().generic
@@ -218,7 +219,7 @@ class _Attempt:
         # What was sought in vain in one place may be found in another.
         needed = 1 if self.is_a_search else _RECOVERED * len(self.words)
         done = {kind for act in acts_of(part) for kind in act.kinds}
-        if self.kinds & done and _AGAIN.search(part):
+        if self.kinds & done and (self._is_one_of_several or _AGAIN.search(part)):
             return True
         if not self.words or len(self.words & Mentions([part]).keys) < needed:
             return False

@@ -58,6 +58,30 @@ def said(text: str) -> list[tuple[str, str]]:
         ("[ARM] gripper opened, mug on shelf", [("open|place", "gripper")]),
         ("[ARM] gripper closed on the mug", [("close|take", "gripper")]),
         ("push the drawer shut", [("close", "drawer")]),
+        ("go to hand sanitizer dispenser", [("go", "")]),
+        ("go to clean the room", [("go", ""), ("clean", "room")]),
+        ("going to the kitchen", [("go", "")]),
+        ("going to pick up the mug", [("take", "mug")]),
+        ("get as close as you can", [("go", "")]),
+        ("turn around on the spot", [("go", "spot")]),
+        ("LEFT_GRASP(mug_1)", [("take", "")]),
+        ("left the loading bay", [("exit", "loading bay")]),
+        ("you carry a grey key", [("take", "grey key")]),
+        ("carry the box to the dock", [("carry", "box")]),
+        ("holding nothing", [("place", "nothing")]),
+        ("put down the object in hand", [("place", "")]),
+        ("put it in your gripper", [("take", "")]),
+        ("letting go of the fruit", [("place", "")]),
+        ("MoveAgent ahead=0.25", [("go", "agent ahead")]),
+        ("move leftward by 0.25", [("go", "leftward")]),
+        ("the microwave is off", [("switch", "microwave")]),
+        ("thermal_inspection: pump", [("look", "")]),
+        ("[walktowards] <dishwasher> (156)", [("go", "")]),
+        # goals and what they come to
+        ("the mug should be in the sink", [("place", "mug")]),
+        ("all three pillows should be back on the bed", [("place", "three pillows")]),
+        ("the notebook belongs under the desk", [("place", "notebook")]),
+        ("the folded cloth rests on the shelf", [("place", "folded cloth")]),
         # the object first
         ("mug_1 picked up from the table", [("take", "mug 1")]),
         ("jalapeno-chips brought to user", [("carry", "jalapeno chips")]),
@@ -137,6 +161,23 @@ def test_negation(text: str, negated: list[bool]) -> None:
 def test_where_it_is_done() -> None:
     (act,) = acts_of("bring the blue mug from the kitchen to the top shelf")
     assert (act.object, act.source, act.relation, act.place) == (("blue", "mug"), ("kitchen",), "to", ("top", "shelf"))
+
+
+@pytest.mark.parametrize(
+    ("text", "relation", "place"),
+    [
+        ("place a cup with a spoon in it on the counter", "on", ("counter",)),
+        ("fill the cup with water", "with", ("water",)),
+        ("put the soap inside of the tub", "inside", ("tub",)),
+        ("set up a table right beside the lake", "beside", ("lake",)),
+    ],
+)
+def test_where_one_of_several_relations_says_it(text: str, relation: str, place: tuple[str, ...]) -> None:
+    assert [(act.relation, act.place) for act in acts_of(text)] == [(relation, place)]
+
+
+def test_what_is_left_alone_is_ruled_out() -> None:
+    assert {"living", "room"} <= ruled_out("mop the kitchen, but leave the living room alone")
 
 
 def test_what_is_ruled_out() -> None:

@@ -38,6 +38,19 @@ def test_what_the_log_mentions_is_not_exchanged_for_other_things_in_it() -> None
     assert found == []
 
 
+@pytest.mark.parametrize(
+    ("command", "steps"),
+    [
+        ("put the mug down", ["placed the mug"]),  # acts are compared as acts
+        ("go back to your charger", ["returned to dock"]),
+        ("bring the mug", ["grasp(plate): executed successfully"]),
+    ],
+)
+def test_another_word_for_the_same_and_a_result_are_no_other_command(command: str, steps: list[str]) -> None:
+    told = {"place", "placed", "dock", "returned", "executed", "successfully"}
+    assert not any(told & set(other.split()) for other in others(command, steps))
+
+
 def test_the_last_steps_come_first_and_the_limit_holds() -> None:
     steps = ["saw a fork", "saw a spoon", "saw a knife", "saw a plate", "saw a bowl"]
     assert others("bring the mug", steps, limit=2) == ["bring the bowl", "bring the plate"]

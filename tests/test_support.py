@@ -90,6 +90,11 @@ def test_a_word_cut_into_tokens_is_one_word() -> None:
         (["Place(mug, table) ABORTED", "Place(cup, shelf) OK"], [0]),
         (["gripper closed, width 0.00, no object"], [0]),
         (["opened the canister"], []),
+        (["docking, attempt 1: marker not detected", "docking, attempt 2: docked"], []),
+        (["[ERROR] [16.5] [controller]: Failed to make progress", "[controller]: Reached the goal!"], []),
+        (["[ERROR] [16.5] [controller]: Failed to make progress", "picked up the mug"], [0]),
+        (["the first grasp slipped, then it was grasped again"], []),
+        (["pick up the mug -> Last action is invalid"], [0]),
     ],
 )
 def test_failures_that_no_later_step_made_good(steps: list[str], left: list[int]) -> None:
