@@ -40,7 +40,7 @@ _AT_THE_DOOR = re.compile(r"\w+ (?:door|entrance)s?\b(?! of)")
 _CONDITION = re.compile(
     r"\bon the spot\b|\b(?:until|unless|because|in case|(?:if|when|once) (?:you|it|i|we|they|there))\b[^,.;]*", re.I
 )
-_NOTHING_HELD = re.compile(r"held\w*\s*[=:]\s*(?:\[\s*\]|none|null)", re.IGNORECASE)
+_HELD = re.compile(r"\bheld\w*\s*[=:]", re.IGNORECASE)  # tells a state, not an act
 _EXACTLY = re.compile(r"\b(?:exactly|only|no more)\b", re.IGNORECASE)
 _DONE = re.compile(r"\b(?:done|complete|completed|finished)\b|\b100 ?%", re.IGNORECASE)
 _UNUSED = re.compile(r"\b(?:is|are) (?:now |still )?(?:off|closed|shut|empty|idle|not)\b")
@@ -275,7 +275,10 @@ def _reported(act: Act, steps: Sequence[str]) -> bool:
 
 
 def _seen(act: Act, steps: Sequence[str]) -> bool:
-    """Whether the last that a log says of the state of a thing is what an act makes it: "you see an open door"."""
+    """Whether a log shows what an act comes to: "soup is in basket", and at the end "you see an open door"."""
+    if act.kinds & PUTTING and act.object and act.place:
+        shown = [said for step in _unread(steps) if (said := Mentions([step])).hold(act.object[-1])]
+        return any(said.hold(act.place[-1]) and not lexicon().relations.isdisjoint(said.words) for said in shown)
     if not act.object or not act.kinds <= set(_STATES.values()):
         return False
     said = [
@@ -291,7 +294,7 @@ def _seen(act: Act, steps: Sequence[str]) -> bool:
 
 def _still_held(log: _Log, steps: Sequence[str]) -> bool:
     """Whether what was taken last was not put anywhere."""
-    moved = [act.kinds for at, act in log if act.kinds & {"take", "place"} and not _NOTHING_HELD.search(steps[at])]
+    moved = [act.kinds for at, act in log if act.kinds & {"take", "place"} and not _HELD.search(steps[at])]
     return bool(moved) and "place" not in moved[-1]
 
 
@@ -453,7 +456,9 @@ def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | N
         for at, act in log
         if act.kinds & PUTTING and not act.place and not _CALL.search(untagged(steps[at]))
     }
-    found = Mentions([steps[number] for number in sorted(put | there)])
+    things = [act.object[-1] for act in wanted if act.object and PUTTING & act.kinds]
+    shown = [step for step in _unread(steps) if any(map(Mentions([step]).hold, things))]  # "soup is in basket"
+    found = Mentions([*(steps[number] for number in sorted(put | there)), *shown])
     told = [any(map(found.hold, words)) for words in goals] + brought
     return sum(told) / len(told)
 
