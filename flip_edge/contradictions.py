@@ -43,6 +43,11 @@ _SWITCHED = frozenset({"on", "off"})
 _BEFORE = frozenset({"of", "outside", "near", "before"})
 _USING = ("ride", "take", "board", "enter", "operate")
 _SEEING = frozenset({"find", "look"})
+# An amount that another one may keep to: "at least one metre away".
+_LIMIT = re.compile(
+    r"\b(?:at (?:least|most)|under|over|below|above|less than|more than|\w+er than|within) (?:\w+ )?[\d.]*",
+    re.IGNORECASE,
+)
 _JOINED = re.compile(r"([^\W\d_]+)_([^\W\d_]+)")
 _TAKING = frozenset({"take", "get", "remove"})
 _MOVING = frozenset({"take", "place", "carry", "get", "remove"})
@@ -331,7 +336,7 @@ def _opposites(word: str) -> list[str]:
 def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
     """Amounts of a unit that the log has other amounts of."""
     done = [amount for step in steps for amount in amounts_of(step)]
-    for wanted in amounts_of(command):
+    for wanted in amounts_of(_LIMIT.sub(" ", command)):
         others = [other for other in done if other.unit == wanted.unit]
         if others and not comes_to(wanted, done):
             yield f"'{wanted.number} {wanted.unit}' was commanded, '{others[-1].number} {wanted.unit}' was done"

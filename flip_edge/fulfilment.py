@@ -277,8 +277,8 @@ def _reported(act: Act, steps: Sequence[str]) -> bool:
 def _seen(act: Act, steps: Sequence[str]) -> bool:
     """Whether a log shows what an act comes to: "soup is in basket", and at the end "you see an open door"."""
     if act.kinds & PUTTING and act.object and act.place:
-        shown = [said for step in _unread(steps) if (said := Mentions([step])).hold(act.object[-1])]
-        return any(said.hold(act.place[-1]) and not lexicon().relations.isdisjoint(said.words) for said in shown)
+        shown = [about for step in _unread(steps) if (about := Mentions([step])).hold(act.object[-1])]
+        return any(about.hold(act.place[-1]) and not lexicon().relations.isdisjoint(about.words) for about in shown)
     if not act.object or not act.kinds <= set(_STATES.values()):
         return False
     said = [

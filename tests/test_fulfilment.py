@@ -392,6 +392,8 @@ def test_placed(command: str, steps: list[str], placed: float | None) -> None:
         ("open the left cabinet door", ["Open cabinet", "GraspHandle_right_door", "PullOpen_right_door"], True),
         ("open the right-hand door", ["pulled the left door open", "the right door stays closed"], True),
         ("add 200 \u00b5L", ["dispensed 20.0 uL"], True),
+        ("follow me but keep at least one metre away", ["followed, gap 1.4 m"], False),
+        ("get the sludge down to under 5 cm", ["sludge 38 cm", "sludge 3 cm"], False),
         ("add 200 \u00b5L", ["dispensed 200.0 uL"], False),
         ("after you go to the lab, undock", ["undocked", "drove to the lab"], True),
         ("after you go to the lab, undock", ["drove to the lab", "undocked"], False),
