@@ -18,6 +18,7 @@ from flip_edge.acts import GOING, HOME, PUTTING, Act, acts_of, done_by, is_verb
 from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
 from flip_edge.qualities import RANGE, is_quality, labelled, same_rooms
+from flip_edge.signs import Signs
 from flip_edge.wording import (
     Mentions,
     apart,
@@ -42,18 +43,11 @@ _CONDITION = re.compile(
 )
 _HELD = re.compile(r"\bheld\w*\s*[=:]", re.IGNORECASE)  # tells a state, not an act
 _EXACTLY = re.compile(r"\b(?:exactly|only|no more)\b", re.IGNORECASE)
-_DONE = re.compile(r"\b(?:done|complete|completed|finished)\b|\b100 ?%", re.IGNORECASE)
-_UNUSED = re.compile(r"\b(?:is|are) (?:now |still )?(?:off|closed|shut|empty|idle|not)\b")
-_STATE = re.compile(
-    r"(?:\b(?:an?|is|are|was|were|now) |-> ?)(open|opened|closed|shut|locked|unlocked)\b", re.IGNORECASE
-)
-_STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close", "locked": "lock", "unlocked": "unlock"}
 _CALL = re.compile(r"[(\[{=|:]")  # in a line that a program writes
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 MOTIONS = GOING | {"find"}
 """Kinds of acts that have goals, not objects."""
 _SEEING = MOTIONS | {"look"}
-_NO_USE = _SEEING | {"get", "take"}  # kinds of acts at a thing that do not use it
 _MOST_NAMED = 50  # things of a command that are told from each other; a person names fewer
 _SURFACES = frozenset({"top", "basin", "surface", "area"})  # of things that may be named alone: "counter top"
 _ALL = frozenset({"them", "both", "all", "these", "those", "everything", "anything", "they"})
@@ -123,14 +117,15 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     failed = tuple(failed_for_good(command, wanted, steps))
     if not any(acts_of(step) for step in steps):
         return Fulfilment(contradictions=against, failed=failed)
+    signs = Signs(steps)
     return Fulfilment(
         demands=(
-            *_acts_demanded(command, wanted, log, steps),
-            *_states_demanded(wanted, log, steps),
+            *_acts_demanded(command, wanted, log, steps, signs),
+            *_states_demanded(wanted, log, signs),
             *_labels_demanded(command, wanted, steps),
         ),
-        handled=_handled(wanted, log, steps),
-        placed=_placed(wanted, log, steps),
+        handled=_handled(wanted, log, steps, signs),
+        placed=_placed(wanted, log, steps, signs),
         contradictions=against,
         failed=failed,
     )
@@ -139,7 +134,9 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
 _Log = Sequence[tuple[int, Act]]
 
 
-def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
+def _acts_demanded(
+    command: str, wanted: Sequence[Act], log: _Log, steps: Sequence[str], signs: Signs
+) -> Iterator[Demand]:
     ends = [act for act in wanted if not same_word(act.verb, "use")]  # "use the knife to cut the bread" wants it cut
     names: dict[frozenset[str], dict[tuple[str, ...], None]] = {}  # by the kinds of act, what it is to be done to
     for act in ends:
@@ -151,7 +148,7 @@ def _acts_demanded(command: str, wanted: Sequence[Act], log: _Log, steps: Sequen
             times, words = _times(act)
         accepted = done_by(act)
         hits = sorted({number for number, other in log if other.kinds & accepted and _fills(act, other, steps[number])})
-        done = 1.0 if hits or _traced(accepted, steps) or _seen(act, steps) or _reported(act, steps) else 0.0
+        done = 1.0 if hits or signs.of(act, accepted) else 0.0
         if hits and done:
             named = things_of(act) or [act.place]
             done_to = _DoneTo(list(names.get(act.kinds, ())), [steps[number] for number in hits])
@@ -175,7 +172,7 @@ def _fills(act: Act, done: Act, step: str) -> bool:
     return Mentions([step]).hold(act.place[-1]) if act.place else not is_among(act.object[-1], done.object)
 
 
-def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[Demand]:
+def _states_demanded(wanted: Sequence[Act], log: _Log, signs: Signs) -> Iterator[Demand]:
     """ "A washed apple" asks for washing."""
     asked = {kind for act in wanted for kind in act.kinds}
     # Of a thing alone: "to the cold storage" asks for nothing.
@@ -183,7 +180,7 @@ def _states_demanded(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
         kinds = {kind for kind, states in lexicon().states.items() if word in states}
         if kinds and not kinds & asked:
             asked |= kinds
-            shown = any(act.kinds & kinds for _, act in log) or _traced(kinds, steps)
+            shown = any(act.kinds & kinds for _, act in log) or signs.traced(kinds)
             yield Demand(word, 1, 1.0 if shown else 0.0)
 
 
@@ -242,56 +239,6 @@ def things_of(act: Act) -> list[tuple[str, ...]]:
     return found or ([act.object] if act.object else [])
 
 
-def _traced(kinds: set[str] | frozenset[str], steps: Sequence[str]) -> bool:
-    """Whether something is used by which such acts are done: a microwave heats, but not who takes a cup out of it."""
-    traces = {word_key(word) for kind in kinds for word in lexicon().traces.get(kind, ())}
-    if not traces:
-        return False
-    arrived = False  # at such a thing, by the last step that tells of going somewhere
-    for step in steps:
-        acts = acts_of(step)
-        # What is merely there is not used: "the microwave is off".
-        told = [part for part in parts_of(step) if not _UNUSED.search(part) and not reports_failure(part)]
-        named = not traces.isdisjoint(Mentions(told).keys)
-        if any(act.kinds & GOING for act in acts):
-            arrived = named
-        used = [act for act in acts if not act.kinds <= _NO_USE]
-        if (named and (used or not acts)) or (arrived and any(not act.place for act in used)):
-            return True
-    return False
-
-
-def _unread(steps: Sequence[str]) -> list[str]:
-    """The steps that name no act that is known, and no failure."""
-    return [step for step in steps if not acts_of(step) and not reports_failure(step)]
-
-
-def _reported(act: Act, steps: Sequence[str]) -> bool:
-    """Whether a step says of what an act is to be done to that it is done, and no more: "Aisle 1 complete"."""
-    names = [word for word in (*act.object, *act.place) if word.isalpha()]
-    return any(
-        _DONE.search(step) and any(map(Mentions([step]).hold, names)) for step in (_unread(steps) if names else ())
-    )
-
-
-def _seen(act: Act, steps: Sequence[str]) -> bool:
-    """Whether a log shows what an act comes to: "soup is in basket", and at the end "you see an open door"."""
-    if act.kinds & PUTTING and act.object and act.place:
-        shown = [about for step in _unread(steps) if (about := Mentions([step])).hold(act.object[-1])]
-        return any(about.hold(act.place[-1]) and not lexicon().relations.isdisjoint(about.words) for about in shown)
-    if not act.object or not act.kinds <= set(_STATES.values()):
-        return False
-    said = [
-        _STATES[state.lower()]
-        for step in steps
-        if not reports_failure(step)
-        for clause in re.split("[,.;]", step)
-        if Mentions([clause]).hold(act.object[-1])
-        for state in _STATE.findall(clause)
-    ]
-    return said[-1:] == [*act.kinds]
-
-
 def _still_held(log: _Log, steps: Sequence[str]) -> bool:
     """Whether what was taken last was not put anywhere."""
     moved = [act.kinds for at, act in log if act.kinds & {"take", "place"} and not _HELD.search(steps[at])]
@@ -326,7 +273,7 @@ def _said_at_once(times: int, words: Sequence[str], steps: Sequence[str]) -> boo
     return False
 
 
-def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
+def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str], signs: Signs) -> float | None:
     """Share of the things to be handled, and of the places to be gone to, that the log's acts of that sort name.
 
     Of a name the last word counts: "the blue mug" is a mug, and its colour is another matter.
@@ -334,7 +281,7 @@ def _handled(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | 
     found = []
     # `PickObject: mug` names its object where a sentence would not.
     told = [(act, " ".join(() if _CALL.search(steps[number]) else act.object) or steps[number]) for number, act in log]
-    unread = _unread(steps) if log else []  # may be about anything that they mention
+    unread = signs.unread if log else []  # may be about anything that they mention
     every = Mentions([*dict.fromkeys(text for _, text in told), *unread])
     more = [*dict.fromkeys(text for act, text in told if not act.kinds <= _SEEING), *unread]
     touched = Mentions(more) if more else every
@@ -440,7 +387,7 @@ def _holds(mentions: Mentions, words: Sequence[str]) -> bool:
     return mentions.hold(words[-1]) or mentions.hold("".join(words[-2:]))
 
 
-def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | None:
+def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str], signs: Signs) -> float | None:
     """Share of the goals that steps of putting something name, anywhere: "opened the drawer and put it inside".
 
     "Take the plates to the kitchen" has one too, and is done with who comes there.
@@ -457,7 +404,7 @@ def _placed(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> float | N
         if act.kinds & PUTTING and not act.place and not _CALL.search(untagged(steps[at]))
     }
     things = [act.object[-1] for act in wanted if act.object and PUTTING & act.kinds]
-    shown = [step for step in _unread(steps) if any(map(Mentions([step]).hold, things))]  # "soup is in basket"
+    shown = [step for step in signs.unread if any(map(Mentions([step]).hold, things))]  # "soup is in basket"
     found = Mentions([*(steps[number] for number in sorted(put | there)), *shown])
     told = [any(map(found.hold, words)) for words in goals] + brought
     return sum(told) / len(told)
