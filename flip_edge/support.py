@@ -218,9 +218,12 @@ class _Attempt:
             return bool(_REACHED.search(part))  # "failed to make progress", and then "reached the goal"
         # What was sought in vain in one place may be found in another.
         needed = 1 if self.is_a_search else _RECOVERED * len(self.words)
-        done = {kind for act in acts_of(part) for kind in act.kinds}
-        if self.kinds & done and (self._is_one_of_several or _AGAIN.search(part)):
-            return True
+        acts = acts_of(part)
+        done = {kind for act in acts for kind in act.kinds}
+        if self._is_one_of_several or _AGAIN.search(part):
+            again = [act for act in acts if act.kinds & self.kinds]
+            if again and not any(act.object for act in again):
+                return True  # "tried again and held it"
         if not self.words or len(self.words & Mentions([part]).keys) < needed:
             return False
         return not (self.kinds and done) or bool(self.kinds & done)

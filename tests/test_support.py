@@ -94,6 +94,7 @@ def test_a_word_cut_into_tokens_is_one_word() -> None:
         (["[ERROR] [16.5] [controller]: Failed to make progress", "[controller]: Reached the goal!"], []),
         (["[ERROR] [16.5] [controller]: Failed to make progress", "picked up the mug"], [0]),
         (["the first grasp slipped, then it was grasped again"], []),
+        (["failed to pick up the mug", "picked up the plate again"], [0]),
         (["pick up the mug -> Last action is invalid"], [0]),
     ],
 )
