@@ -14,7 +14,7 @@ from flip_edge.similarity import is_unspaced
 from flip_edge.verbs import present_tense
 
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
-_HUMP = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[a-z])(?=[A-Z][a-z])")  # not in "mL"
+_HUMP = re.compile(r"(?=[A-Z])(?<=[a-z])(?:(?=.[a-z])|(?<=[^\W\d_].))")  # not in "mL"; what is rare comes first
 # What a logger puts before a line: tags, numbers and times.
 _TAGS = re.compile(r"^(?:\s*(?:\[[^\]]*\]|#?\d[\d:.]*\)?|t=[\d.]+s?)(?=\s|$|:))+\s*:?", re.IGNORECASE)
 _COMPOUND = 4  # letters from which a word may be found inside a run-together name, as "table" in "coffeetable"
@@ -33,7 +33,6 @@ _ERROR = (
     r"(?:(?<=[>:=|] )|(?<=[>:=\"'])|(?<=returned )|(?<=with )|(?<=running ))(?:an )?(?:error|fault|exception)\b"
     r"(?![\]:]|\s*(?:[\d.:=]|of\b|code 0\b|rate\b)|[\"']?\s*:)"
 )
-_MICRO = str.maketrans("\u00b5\u03bc", "uu")  # "20 \u00b5L", in either of its signs
 _STEMMER = snowballstemmer.stemmer("english")
 
 
@@ -58,7 +57,8 @@ def apart(text: str) -> str:
     >>> apart("PickObject(mug_1)")
     'pick object(mug 1)'
     """
-    return names_apart(text).lower().translate(_MICRO)
+    # A micro sign is a "u", in either of its forms: "20 \u00b5L".
+    return names_apart(text).lower().replace("\u00b5", "u").replace("\u03bc", "u")
 
 
 def names_apart(text: str) -> str:
