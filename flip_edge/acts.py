@@ -28,7 +28,10 @@ PUTTING = frozenset({"place", "carry"})
 """Kinds of acts that put something somewhere."""
 GOING = frozenset({"go", "dock", "undock", "enter", "exit", "leave", "turn"})
 """Kinds of acts that have ways and goals."""
-_FETCHING = frozenset({"get", "take", "find", "look"})
+SEEING = frozenset({"find", "look"})
+"""Kinds of acts that leave a thing as it is."""
+FETCHING = SEEING | {"get", "take"}
+"""Kinds of acts at a thing that do not use it."""
 _PUSHING = frozenset({"press", "pull", "slide"})
 _MOVED_TO = frozenset({"to", "toward", "towards", "into", "onto"})
 _MOVED_BESIDE = frozenset({"under", "underneath", "below", "beneath", "above", "over", "beside", "behind"})
@@ -165,7 +168,7 @@ def _is_goal(tokens: Sequence[str], place: int) -> bool:
     return (
         bool(_kinds(going))
         and _kinds(going) <= GOING | {"move", "return"}
-        and not _kinds(tokens[place]) & _FETCHING
+        and not _kinds(tokens[place]) & FETCHING
         and after.isalpha()
         and is_content(after)
         and not after.endswith("s")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
-from flip_edge.acts import GOING, NOT_A_PLACE, PUTTING, Act, acts_of, done_by, following, is_verb
+from flip_edge.acts import GOING, NOT_A_PLACE, PUTTING, SEEING, Act, acts_of, done_by, following, is_verb
 from flip_edge.amounts import amounts_of, comes_to, equal_amounts, value_of
 from flip_edge.lexicon import lexicon
 from flip_edge.order import came_in_reverse, out_of_order
@@ -42,7 +42,6 @@ _FACTORS = (1.0, math.pi / 180, 1e-2, 1e-3, 1e2, 1e3)  # a call may count in rad
 _SWITCHED = frozenset({"on", "off"})
 _BEFORE = frozenset({"of", "outside", "near", "before"})
 _USING = ("ride", "take", "board", "enter", "operate")
-_SEEING = frozenset({"find", "look"})
 # An amount that another one may keep to: "at least one metre away".
 _LIMIT = re.compile(
     r"\b(?:at (?:least|most)|under|over|below|above|less than|more than|\w+er than|within) (?:\w+ )?[\d.]*",
@@ -345,7 +344,7 @@ def _other_amounts(command: str, steps: Sequence[str]) -> Iterator[str]:
 def _of_another_kind(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> Iterator[str]:
     """What was handled, or where it was put, where what is as commanded was merely seen: the grey key was taken."""
     for act in wanted:
-        if act.kinds & GOING or act.kinds <= _SEEING:
+        if act.kinds & GOING or act.kinds <= SEEING:
             continue
         accepted = done_by(act)
         done = [
@@ -353,7 +352,7 @@ def _of_another_kind(wanted: Sequence[Act], log: _Log, steps: Sequence[str]) -> 
             if other.object
             else steps[number]  # a call names its object in its arguments
             for number, other in log
-            if other.kinds & accepted and not other.kinds & (GOING | _SEEING)
+            if other.kinds & accepted and not other.kinds & (GOING | SEEING)
         ]
         for *before, thing in filter(None, (act.object, act.place)):
             qualities = _qualities(before)

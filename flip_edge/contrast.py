@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flip_edge.acts import HOME, NOT_A_PLACE, acts_of, is_verb
 from flip_edge.lexicon import lexicon
@@ -122,9 +123,10 @@ def _substitutes(command: str, words: Sequence[Word], steps: Sequence[str]) -> I
 
 def _names_nothing(word: str) -> bool:
     """Whether a word of a log is no name that a command could have instead: a result, or what was done."""
+    return word in _no_names() or (word.endswith(("ed", "ing")) and is_verb(word))
+
+
+@lru_cache(maxsize=1)
+def _no_names() -> frozenset[str]:
     words = lexicon()
-    return (
-        word in words.closed_class | words.statuses | words.claims | words.generic | words.negators
-        or word in words.failures
-        or (word.endswith(("ed", "ing")) and is_verb(word))
-    )
+    return words.closed_class.union(words.statuses, words.claims, words.generic, words.negators, words.failures)

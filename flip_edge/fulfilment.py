@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import dropwhile, pairwise, takewhile
 
-from flip_edge.acts import GOING, HOME, PUTTING, Act, acts_of, done_by, is_verb
+from flip_edge.acts import GOING, HOME, PUTTING, SEEING, Act, acts_of, done_by, is_verb
 from flip_edge.contradictions import contradictions, failed_for_good
 from flip_edge.lexicon import lexicon
 from flip_edge.qualities import RANGE, is_quality, labelled, same_rooms
@@ -47,9 +47,9 @@ _CALL = re.compile(r"[(\[{=|:]")  # in a line that a program writes
 _MOST = 10  # repetitions that a command may ask for; larger numbers are amounts
 MOTIONS = GOING | {"find"}
 """Kinds of acts that have goals, not objects."""
-_SEEING = MOTIONS | {"look"}
+_SEEING = GOING | SEEING
 _MOST_NAMED = 50  # things of a command that are told from each other; a person names fewer
-_SURFACES = frozenset({"top", "basin", "surface", "area"})  # of things that may be named alone: "counter top"
+_SURFACES = frozenset({"top", "basin", "area"})  # of things that may be named alone: "counter top"
 _ALL = frozenset({"them", "both", "all", "these", "those", "everything", "anything", "they"})
 _COUNTING = lexicon().numbers.keys() | lexicon().generic | {"other", "same", "another", "dirty", "wet"}
 _ITSELF = frozenset({"battery", "vehicle", "robot"})  # what is charged
@@ -156,7 +156,7 @@ def _acts_demanded(
         if done and act.kinds & PUTTING and ("place" in act.kinds or act.place) and _still_held(log, steps):
             done = 0.0
         counted = times > 1 and not act.kinds <= MOTIONS
-        if done and counted and _EXACTLY.search(command) and _told_apart_in(act, log) > times:
+        if done and counted and _EXACTLY.search(command) and _times_done(act, log) > times:
             done = 0.5
         elif done and counted and not _said_at_once(times, words, [steps[number] for number in hits]):
             # Of one thing that is taken and put down a log tells in two steps.
@@ -258,7 +258,7 @@ def _times(act: Act) -> tuple[int, tuple[str, ...]]:
     return 1, ()
 
 
-def _told_apart_in(act: Act, log: _Log) -> int:
+def _times_done(act: Act, log: _Log) -> int:
     """How many steps of a log do just such an act."""
     return len({number for number, other in log if other.kinds & act.kinds})
 

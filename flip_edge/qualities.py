@@ -233,11 +233,9 @@ def is_quality(word: str) -> bool:
 
 def exclude_each_other(one: str, other: str) -> bool:
     """Whether a thing cannot be both: "red", "blue"."""
-    meant = _meanings().get(one, ())
-    told = _meanings().get(other, ())
-    return any(group == of and meaning != its for group, meaning in meant for of, its in told) and not set(meant) & set(
-        told
-    )
+    meant, told = dict(_meanings().get(one, ())), dict(_meanings().get(other, ()))
+    shared = meant.keys() & told.keys()
+    return bool(shared) and all(meant[group] != told[group] for group in shared)
 
 
 def _by_group(groups: Sequence[Sequence[frozenset[str]]]) -> dict[str, list[tuple[int, int]]]:

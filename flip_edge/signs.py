@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Sequence
 from functools import cached_property
 
-from flip_edge.acts import GOING, PUTTING, Act, acts_of
+from flip_edge.acts import FETCHING, GOING, PUTTING, Act, acts_of
 from flip_edge.lexicon import lexicon
-from flip_edge.wording import Mentions, parts_of, reports_failure, word_key
+from flip_edge.wording import Mentions, parts_of, reports_failure, word_key, words_of
 
 _DONE = re.compile(r"\b(?:done|complete|completed|finished)\b|\b100 ?%", re.IGNORECASE)
 _UNUSED = re.compile(r"\b(?:is|are) (?:now |still )?(?:off|closed|shut|empty|idle|not)\b")
@@ -16,7 +16,7 @@ _STATE = re.compile(
     r"(?:\b(?:an?|is|are|was|were|now) |-> ?)(open|opened|closed|shut|locked|unlocked)\b", re.IGNORECASE
 )
 _STATES = {"open": "open", "opened": "open", "closed": "close", "shut": "close", "locked": "lock", "unlocked": "unlock"}
-_NO_USE = GOING | {"find", "look", "get", "take"}  # kinds of acts at a thing that do not use it
+_NO_USE = GOING | FETCHING
 
 
 class Signs:
@@ -72,8 +72,9 @@ class Signs:
     def _is_shown(self, act: Act) -> bool:
         """Whether the log shows what the act comes to: "soup is in basket", and at the end "you see an open door"."""
         if act.kinds & PUTTING and act.object and act.place:
-            told = [said for step in self.unread if (said := Mentions([step])).hold(act.object[-1])]
-            return any(said.hold(act.place[-1]) and not lexicon().relations.isdisjoint(said.words) for said in told)
+            told = [(step, said) for step in self.unread if (said := Mentions([step])).hold(act.object[-1])]
+            relations = lexicon().relations
+            return any(said.hold(act.place[-1]) and not relations.isdisjoint(words_of(step)) for step, said in told)
         if not act.object or not act.kinds <= set(_STATES.values()):
             return False
         states = [

@@ -117,7 +117,6 @@ class Mentions:
     """What a stretch of log mentions.
 
     Attributes:
-        words: all of them.
         keys: of its words; see :func:`word_key`.
     """
 
@@ -125,7 +124,6 @@ class Mentions:
         texts = [words_of(step) for step in steps]
         # Identifiers count as a whole, too.
         whole = (word for step in steps for word, _, _ in word_spans(step.lower()))
-        self.words = {word for words in texts for word in words}
         self.keys = {word_key(word) for words in (*texts, whole) for word in words}
         for same in lexicon().ways:
             if any(word in same for words in texts for word in words):

@@ -70,6 +70,10 @@ class _Base:
             shapes,
         )
 
+    def rotating_heads(self, matrix: str) -> int:
+        """The heads whose rows lie in another order in a matrix; 0 where none do."""
+        return {"attn_q": self.heads, "attn_k": self.key_heads}.get(matrix.rpartition(".")[2], 0)
+
 
 def export(folder: Path, target: Path, *, model: str | None = None) -> int:
     """Write the adapter of a training run as GGUF and return its size in bytes.
@@ -146,8 +150,8 @@ def _converted(tensors: dict[str, Floats], base: _Base) -> Iterator[tuple[str, F
         first = found["which"] == "A"
         if (values.shape[1] if first else values.shape[0]) != (inputs if first else outputs):
             raise InputError(f"{name} has the shape {values.shape}, the model's matrix is {outputs} x {inputs}")
-        if not first and own.endswith(("attn_q", "attn_k")):
-            values = permuted(values, base.heads if own.endswith("attn_q") else base.key_heads)
+        if not first and (heads := base.rotating_heads(own)):
+            values = permuted(values, heads)
         yield f"{own}.weight.lora_{found['which'].lower()}", values
 
 
@@ -178,8 +182,7 @@ def read_exported(adapter: Path, model: Path) -> dict[str, Floats]:
         if own not in modules or which not in ("a", "b") or f"{own}.weight" not in base.shapes:
             raise InputError(f"{adapter} has a tensor that {model} has no place for: {name}")
         values = np.array(tensor.data, dtype=np.float32)
-        if which == "b" and own.endswith(("attn_q", "attn_k")):
-            heads = base.heads if own.endswith("attn_q") else base.key_heads
+        if which == "b" and (heads := base.rotating_heads(own)):
             values = permuted_back(values, heads)
         found[f"base_model.model.{modules[own]}.lora_{which.upper()}.weight"] = values
     return found
