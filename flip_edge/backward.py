@@ -83,6 +83,8 @@ class Evidence:
         sampled_f1: the mean word F1 of the draws against the command, in [0, 1]; an empty one counts 0.
         log_likelihood: mean natural log-probability of the command's tokens given the log, in nats per token.
         log_likelihood_without_log: the same without the log.
+        confirmed: the probability that the log fulfils the command, as the model says it after both, in (0, 1); only
+            under a prompt with a confirmation.
         support: which words of the command the log supports, and the failures it reports.
         contrast: the command against others that differ in one thing.
         fulfilment: what of the command the acts of the log fulfil.
@@ -100,6 +102,7 @@ class Evidence:
     sampled_f1: float | None = None
     log_likelihood: float | None = None
     log_likelihood_without_log: float | None = None
+    confirmed: float | None = None
     support: Support | None = None
     contrast: Contrast | None = None
     fulfilment: Fulfilment | None = None
@@ -259,13 +262,17 @@ class BackwardInference:
 
     def _weigh(self, episode: Episode, evidence: Evidence) -> Evidence:
         answer = self.prompt.answer_text(episode.command)
-        given_log, without = self._engine.log_likelihoods([Query(answer), Query(answer, given_log=False)])
+        given_log, without = self._engine.log_likelihoods(
+            [Query(self.prompt.confirmed_text(episode.command)), Query(answer, given_log=False)]
+        )
         if not (np.isfinite(given_log).all() and np.isfinite(without).all()):
             raise CheckError("the likelihood of the command is not a number: the model's weights may be corrupt")
+        given_log, confirmation = given_log[: len(without)], given_log[len(without) :]
         return replace(
             evidence,
             log_likelihood=float(given_log.mean()),
             log_likelihood_without_log=float(without.mean()),
+            confirmed=float(np.exp(confirmation.sum())) if len(confirmation) else None,
             support=support(episode.steps, self._engine.text_of(answer), given_log, without),
         )
 

@@ -24,6 +24,7 @@ from flip_edge.prepared import id_unprepared
 from flip_edge.registry import data_dir
 
 FORMAT = 3  # another one whenever the features change their meaning: weights for others would weigh the wrong things
+_SURE = 5.0  # log-odds beyond which a confirmation says little more
 _ENOUGH = 0.3  # share of the command's surprise beyond which more explained says little more to a bare model
 
 
@@ -40,6 +41,7 @@ FEATURES = (
     "f1",
     "contrast",
     "no_failure",
+    "confirmed",
 )
 
 
@@ -61,6 +63,8 @@ def features(evidence: Evidence) -> dict[str, float] | None:
     - ``contrast``: 1 where no command that differs in one thing is likelier; where one is, the command's share of the
       probability of both, doubled.
     - ``no_failure``: 0 where the log reports a failure that was not made good; else 1.
+    - ``confirmed``: the model's own log-odds that the log fulfils the command, from -5 to 5 as 0 to 1; 0.5 where it
+      was not taught to say so.
     """
     explained, support, contrast, acts = evidence.explained, evidence.support, evidence.contrast, evidence.fulfilment
     if explained is None or support is None or contrast is None or acts is None:
@@ -80,8 +84,16 @@ def features(evidence: Evidence) -> dict[str, float] | None:
         evidence.overlap.f1 if evidence.overlap else 0.0,
         min(1.0, 2 / (1 + math.exp(min(50.0, -contrast.margin)))),
         0.0 if support.failures else 1.0,
+        0.5 if evidence.confirmed is None else _on_scale(evidence.confirmed),
     )
     return dict(zip(FEATURES, values, strict=True))
+
+
+def _on_scale(probability: float) -> float:
+    """Its log-odds, from 0 for ``-_SURE`` to 1 for ``_SURE``."""
+    least = 1 / (1 + math.exp(_SURE))
+    bounded = min(max(probability, least), 1 - least)
+    return 0.5 + math.log(bounded / (1 - bounded)) / (2 * _SURE)
 
 
 NonNegative = Annotated[float, Meta(ge=0, le=1e6)]

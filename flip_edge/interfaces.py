@@ -35,7 +35,7 @@ _OTHER_NAMES = {
     "missing": "missing_words",
     "unexpected": "unexpected_words",
 }
-_NOT_SENT = {"explained"}
+_NOT_SENT = {"explained", "confirmed"}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
 _WORK_PREFIX = ".pull-"
-_ADAPTERS_PROMPT = "log-command-bare"  # what training/ uses unless it is told otherwise
+_ADAPTERS_PROMPT = "log-command-bare"  # of an adapter that does not say what it was trained with
 
 
 @dataclass(frozen=True)

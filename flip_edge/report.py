@@ -29,13 +29,13 @@ _SQLITE = b"SQLite format 3"
 _OUTCOMES = tuple(outcome.value for outcome in Outcome)
 _KEYS = (
     "time", "verdict", "reason", "command", "command_id", "id", "steps", "interim", "inferred", "sampled", "f1",
-    "f1_threshold", "precision", "recall", "missing", "unexpected", "gain", "gain_threshold", "explained", "score",
-    "score_threshold", "rule", "model_id", "prompt_id", "calibration_id", "waited_s", "computed_s", "tokens_reused",
-    "tokens_prefilled", "tokens_generated", "alert",
+    "f1_threshold", "precision", "recall", "missing", "unexpected", "gain", "gain_threshold", "explained", "confirmed",
+    "score", "score_threshold", "rule", "model_id", "prompt_id", "calibration_id", "waited_s", "computed_s",
+    "tokens_reused", "tokens_prefilled", "tokens_generated", "alert",
 )  # fmt: skip
 _TEXTS = ("reason", "command", "command_id", "inferred", "rule", "model_id", "prompt_id", "calibration_id", "alert")
 _NUMBERS = (
-    "time", "f1", "f1_threshold", "precision", "recall", "gain", "gain_threshold", "explained", "score",
+    "time", "f1", "f1_threshold", "precision", "recall", "gain", "gain_threshold", "explained", "confirmed", "score",
     "score_threshold", "waited_s", "computed_s", "tokens_reused", "tokens_prefilled", "tokens_generated",
 )  # fmt: skip
 

@@ -30,6 +30,8 @@ class Verdict:
         missing, unexpected: words of the command that the inferred instruction lacks, and the reverse.
         log_likelihood, log_likelihood_without_log, gain: of the command, in nats per token.
         explained: share of the command's surprise that the log takes away, in [-1, 1].
+        confirmed: probability that the log fulfils the command, as the model itself says it after both, in [0, 1]; None
+            under a prompt that does not ask.
         score, score_threshold: probability that command and behaviour match, and what it is held against, in [0, 1];
             None without a calibration. Where no instruction was inferred, as none could change the verdict, the
             probability is at least the score.
@@ -57,6 +59,7 @@ class Verdict:
     gain: float | None
     gain_threshold: float
     explained: float | None
+    confirmed: float | None
     score: float | None
     score_threshold: float | None
     rule: str
@@ -113,6 +116,7 @@ def verdict_of(
         gain=evidence.gain,
         gain_threshold=config.gain_threshold,
         explained=evidence.explained,
+        confirmed=evidence.confirmed,
         score=decision.score,
         score_threshold=decision.score_threshold,
         rule=decision.rule,

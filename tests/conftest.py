@@ -33,6 +33,7 @@ class Answer:
     given_log: float
     without_log: float
     rivals: dict[str, float]
+    confirmed: float
     error: Exception | None
 
 
@@ -62,10 +63,14 @@ class FakeEngine:
         given_log: float = -1.0,
         without_log: float = -3.0,
         rivals: dict[str, float] | None = None,
+        confirmed: float = -0.5,
         error: Exception | None = None,
     ) -> None:
-        """The next check: what is inferred, and log-likelihoods in nats per token; ``rivals`` for other commands."""
-        self.answers.append(Answer(text, given_log, without_log, rivals or {}, error))
+        """The next check: what is inferred, and log-likelihoods in nats per token; ``rivals`` for other commands.
+
+        ``confirmed`` is that of "yes" after the command, for prompts that ask.
+        """
+        self.answers.append(Answer(text, given_log, without_log, rivals or {}, confirmed, error))
 
     def chat(self, messages: Sequence[tuple[str, str]]) -> str:
         return "".join(f"<|{role}|>{content}<|end|>" for role, content in messages) + "<|assistant|>"
@@ -95,9 +100,10 @@ class FakeEngine:
         self.weighed.append([query.text for query in queries])
         found = []
         for query in queries:
-            tokens = len(self.text_of(query.text))
-            value = answer.given_log if query.given_log else answer.without_log
-            found.append(np.full(tokens, answer.rivals.get(query.text.strip(), value)))
+            command, end, said = query.text.partition("\n")
+            value = answer.rivals.get(command.strip(), answer.given_log if query.given_log else answer.without_log)
+            tokens = len(self.text_of(command + end))
+            found.append(np.array([value] * tokens + [answer.confirmed] * bool(said)))
         return found
 
     def text_of(self, answer: str) -> list[str]:

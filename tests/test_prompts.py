@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ def chat(messages: list[tuple[str, str]]) -> str:
 
 
 def test_the_formats_that_ship_load() -> None:
-    assert prompt_names() == ["flip", "flip-context", "log-command", "log-command-bare"]
+    assert prompt_names() == ["flip", "flip-context", "log-command", "log-command-bare", "log-command-confirm"]
     for name in prompt_names():
         assert load_prompt(name).id == name
     assert prompt_id(load_prompt("log-command")) == "log-command/1"
@@ -41,6 +42,18 @@ def test_the_bare_format_is_log_command_without_its_examples() -> None:
     assert bare.log(["went there"], chat) == few_shot.log(["went there"], chat)
     assert bare.without_log() == few_shot.without_log()
     assert bare.answer_text("go there") == few_shot.answer_text("go there")
+
+
+def test_the_format_that_confirms_differs_from_the_bare_one_in_that_alone() -> None:
+    bare, confirms = load_prompt("log-command-bare"), load_prompt("log-command-confirm")
+    assert isinstance(bare, CompletionPrompt)
+    assert isinstance(confirms, CompletionPrompt)
+    same = msgspec.structs.replace(
+        confirms, id=bare.id, version=bare.version, description=bare.description, confirmation=None
+    )
+    assert same == bare
+    assert bare.confirmed_text("go there") == bare.answer_text("go there") == " go there\n"
+    assert confirms.confirmed_text("go there") == " go there\nyes"
 
 
 def test_the_papers_prompts_hold_the_response_as_plain_text_between_control_text() -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from conftest import FakeEngine
 
 from flip_edge import Config, ConfigError, Episode, InputError, Outcome, SelfCheck
+from flip_edge.calibration import features
 from flip_edge.errors import CheckError, ContextOverflowError, DeadlineError
 
 MakeCheck = Callable[..., SelfCheck]
@@ -65,6 +68,26 @@ def test_an_instruction_is_inferred_where_the_verdict_needs_it(
 def test_all_evidence_is_gathered_for_who_asks_for_evidence(check: SelfCheck, engine: FakeEngine) -> None:
     engine.enqueue("bring the mug", given_log=-1, without_log=-3)
     assert check.observe(Episode.of("bring the mug", ["did it"])).inferred == "bring the mug"
+
+
+def test_a_model_that_was_taught_to_confirms_the_command(make_check: MakeCheck, engine: FakeEngine) -> None:
+    episode = Episode.of("bring the mug", ["did it"])
+    check = make_check(prompt="log-command-confirm")
+    found = []
+    for probability in (0.9, 0.5, 0.1):
+        engine.enqueue("bring the mug", given_log=-1, without_log=-3, confirmed=math.log(probability))
+        evidence = check.observe(episode)
+        assert (evidence.log_likelihood, evidence.gain) == (-1, 2)  # what confirms it is no part of the command
+        assert evidence.confirmed is not None
+        found.append(evidence.confirmed)
+    assert found == pytest.approx([0.9, 0.5, 0.1])
+    assert engine.weighed[0] == [" bring the mug\nyes", " bring the mug\n"]
+    values = [features(replace(evidence, confirmed=confirmed)) for confirmed in (1.0, 0.9, 0.5, None, 0.1, 0.0)]
+    scale = 0.5 + math.log(9) / 10
+    assert [each["confirmed"] for each in values if each] == pytest.approx([1, scale, 0.5, 0.5, 1 - scale, 0])
+    plain = make_check(prompt="log-command-bare")
+    engine.enqueue("bring the mug")
+    assert plain.observe(episode).confirmed is None
 
 
 def test_the_verdict_carries_what_led_to_it(make_check: MakeCheck, engine: FakeEngine) -> None:

@@ -52,6 +52,13 @@ class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[str, ...]
 
 
+class Confirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What follows a command that the log fulfils, and one that it does not; texts of a token each."""
+
+    yes: str
+    no: str
+
+
 class CompletionPrompt(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="completion"
 ):
@@ -64,6 +71,7 @@ class CompletionPrompt(
         answer: how the command follows the log; holds ``{command}``, and ends with the stop.
         separator: what stands between two examples.
         no_log: what stands in place of the whole log for the command's likelihood without it.
+        confirmation: how the model says after the command whether the log fulfils it; None where it was not taught to.
         examples: runs and their commands.
         max_new_tokens: the longest instruction inferred; the configuration may lower it.
         scripts: the scripts its examples are in, by their Unicode names; empty for any. A command in another script
@@ -80,6 +88,7 @@ class CompletionPrompt(
     answer: str
     separator: str
     no_log: str
+    confirmation: Confirmation | None = None
     examples: tuple[Example, ...] = ()
     max_new_tokens: int = 32
     scripts: tuple[str, ...] = ()
@@ -125,6 +134,10 @@ class CompletionPrompt(
     def answer_text(self, command: str) -> str:
         """The command as it would stand after the log."""
         return self.answer.replace("{command}", command)
+
+    def confirmed_text(self, command: str) -> str:
+        """The command and that the log fulfils it; the command alone where the model was not taught to say so."""
+        return self.answer_text(command) + (self.confirmation.yes if self.confirmation else "")
 
     def parse(self, text: str) -> str | None:
         """The instruction in what the model wrote, or None when there is none."""
@@ -187,6 +200,10 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def log_so_far(self, steps: Sequence[str]) -> list[Piece]:
         """Nothing: the response is tokenized as a whole."""
         return []
+
+    def confirmed_text(self, command: str) -> str:
+        """Not defined for JSON answers, as :meth:`answer_text`."""
+        return self.answer_text(command)
 
     def answer_text(self, command: str) -> str:
         """Not defined for JSON answers."""
