@@ -16,7 +16,9 @@ import numpy.typing as npt
 from training.examples import Example, Tokens, Wrong, draw_wrong
 from training.plan import seeded
 
-_LINE = 256  # texts shorter than this share a line
+_LINE = 512  # the longest line that short texts share
+_STEP = 16  # from one width that is tried to the next
+_LINEAR = 700  # tokens of a line at which attending to it costs as much as all that grows with a text alone
 _POOL = 32  # batches made from rows that are sorted together
 
 Ints = npt.NDArray[np.int64]
@@ -32,10 +34,14 @@ class Item:
     @property
     def tokens(self) -> int:
         """What it costs."""
-        return len(self.example.log) + len(self.example.command) + sum(map(self._cost, self.wrong))
+        return len(self.example.log) + self._answers + sum(map(self._cost, self.wrong))
 
     def _cost(self, wrong: Wrong) -> int:
-        return len(wrong.tokens) + (len(self.example.command) if wrong.is_log else 0)
+        return len(wrong.tokens) + (self._answers if wrong.is_log else 0)
+
+    @property
+    def _answers(self) -> int:
+        return sum(map(len, (self.example.command, *self.example.also)))
 
 
 def epoch_batches(
@@ -92,10 +98,17 @@ def all_batches(
 
 @dataclass(frozen=True)
 class Branching:
-    """A log and the answers to weigh after it."""
+    """A log and the answers to weigh after it.
+
+    Attributes:
+        log: what stands before each of them.
+        answers: what is weighed.
+        confirmed: whether the last token of an answer says if it is right, and is no part of it.
+    """
 
     log: Tokens
     answers: tuple[Tokens, ...]
+    confirmed: bool = False
 
     def __len__(self) -> int:
         return len(self.log) + sum(map(len, self.answers))
@@ -111,7 +124,8 @@ class Packed:
         sources: flat indices of the tokens after which an answer's token comes.
         targets: those tokens.
         owners: the answer each belongs to; answers are numbered in the order they were given.
-        lengths: of the answers, in tokens.
+        confirmations: which of the targets say whether an answer is right.
+        lengths: of the answers, in tokens, without those.
     """
 
     tokens: Ints
@@ -120,13 +134,14 @@ class Packed:
     sources: Ints
     targets: Ints
     owners: Ints
+    confirmations: npt.NDArray[np.bool_]
     lengths: Ints
 
 
 def pack(texts: Sequence[Branching]) -> Packed:
     """Lay texts out, several short ones to a line."""
     lines = _lines(texts)
-    width = max(sum(len(texts[index]) for index in line) for line in lines)
+    width = _width(texts, lines)
     shape = (len(lines), width)
     tokens, positions = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     # Padding is a text of its own that nothing else sees; without any key its attention would not be a number.
@@ -135,6 +150,7 @@ def pack(texts: Sequence[Branching]) -> Packed:
     sources: list[int] = []
     targets: list[int] = []
     owners: list[int] = []
+    confirmations: list[bool] = []
 
     def lay(line: int, start: int, part: Tokens, position: int, of_text: int, of_branch: int) -> int:
         end = start + len(part)
@@ -155,18 +171,40 @@ def pack(texts: Sequence[Branching]) -> Packed:
                 sources += [line * width + place for place in before]
                 targets += answer
                 owners += [int(first_answer[index]) + number] * len(answer)
+                confirmations += [False] * (len(answer) - 1) + [item.confirmed]
     same_text = text[:, :, None] == text[:, None, :]
     same_branch = (branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :])
     mask = same_text & same_branch & np.tri(width, dtype=np.bool_)
-    lengths = [len(answer) for item in texts for answer in item.answers]
+    lengths = [len(answer) - item.confirmed for item in texts for answer in item.answers]
     return Packed(
-        tokens, positions, mask[:, None], *(np.array(x, np.int64) for x in (sources, targets, owners, lengths))
+        tokens,
+        positions,
+        mask[:, None],
+        np.array(sources, np.int64),
+        np.array(targets, np.int64),
+        np.array(owners, np.int64),
+        np.array(confirmations, np.bool_),
+        np.array(lengths, np.int64),
     )
 
 
 def _lines(texts: Sequence[Branching]) -> list[list[int]]:
-    """Which texts share a line: longest first, each where it first fits."""
-    width = max(_LINE, *map(len, texts))
+    """Which texts share a line, in the width that costs least: padding is computed, and a line attends to itself."""
+
+    def cost(lines: list[list[int]]) -> int:
+        width = _width(texts, lines)
+        return len(lines) * width * (width + _LINEAR)
+
+    longest = max(map(len, texts))
+    return min((_first_fit(texts, width) for width in range(longest, max(longest, _LINE) + 1, _STEP)), key=cost)
+
+
+def _width(texts: Sequence[Branching], lines: Sequence[Sequence[int]]) -> int:
+    return max(sum(len(texts[index]) for index in line) for line in lines)
+
+
+def _first_fit(texts: Sequence[Branching], width: int) -> list[list[int]]:
+    """Texts in lines of a width: longest first, each where it first fits."""
     lines: list[list[int]] = []
     room: list[int] = []
     for index in sorted(range(len(texts)), key=lambda index: -len(texts[index])):
