@@ -58,6 +58,7 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     command: str
     actions: Annotated[tuple[str, ...], Meta(min_length=1)]
     negatives: tuple[Miss, ...] = ()
+    also: tuple[str, ...] = ()  # other wordings of the command
 
 
 def runs(path: Path = CORPUS) -> Iterator[Run]:
@@ -106,6 +107,7 @@ def rows(part: str = "all", path: Path = CORPUS) -> Iterator[dict[str, object]]:
             "id": f"field {number}",
             "group": f"field {run.source}",
             "command": run.command,
+            "also": list(run.also),
             "actions": list(run.actions),
             "negatives": [
                 {"kind": miss.kind, "command": miss.command}

@@ -30,6 +30,7 @@ def test_near_misses_are_edits_of_the_run(tmp_path: Path) -> None:
     )
     (row,) = rows(path=corpus)
     assert row["command"] == RUN["command"]
+    assert row["also"] == []
     assert row["actions"] == RUN["actions"]
     assert row["negatives"] == [
         {"kind": "cut", "actions": ["took the mug", "drove to the sink"]},
