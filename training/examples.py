@@ -43,12 +43,14 @@ class Example:
         log: the prompt with the run, up to where the command follows.
         command: the answer, up to the line break that ends it.
         wrong: its mismatches.
+        also: other answers that are right, of the log and against every wrong log.
     """
 
     id: str
     log: Tokens
     command: Tokens
     wrong: tuple[Wrong, ...]
+    also: tuple[Tokens, ...] = ()
 
 
 def completion_prompt(name: str) -> CompletionPrompt:
@@ -60,7 +62,7 @@ def completion_prompt(name: str) -> CompletionPrompt:
     prompt = load_prompt(name)
     if not isinstance(prompt, CompletionPrompt):
         raise ConfigError(
-            f"prompt {prompt.id} answers in JSON; train with a completion prompt such as log-command-bare"
+            f"prompt {prompt.id} answers in JSON; train with a completion prompt such as log-command-confirm"
         )
     return prompt
 
@@ -77,6 +79,10 @@ class Tokenizer:
         self._prefix = tuple(engine.tokenize(prompt.prefix(engine.chat), start=True))
         self._known: dict[Piece, Tokens] = {}
         self.without_log = self._prefix + self._of(prompt.without_log())
+        confirmation = prompt.confirmation
+        self.confirmation = (
+            (self._one(confirmation.yes), self._one(confirmation.no)) if confirmation is not None else None
+        )
 
     def log(self, steps: Sequence[str]) -> Tokens:
         """The prompt with a run."""
@@ -85,6 +91,12 @@ class Tokenizer:
     def answer(self, command: str) -> Tokens:
         """The command as it follows a log."""
         return self._of([Piece(self._prompt.answer_text(command))])
+
+    def _one(self, text: str) -> int:
+        tokens = self._of([Piece(text)])
+        if len(tokens) != 1:
+            raise ConfigError(f"a confirmation must be one token of the model; {text!r} has {len(tokens)}")
+        return tokens[0]
 
     def _of(self, pieces: Sequence[Piece]) -> Tokens:
         tokens: Tokens = ()
@@ -152,7 +164,8 @@ def _example(row: Any, tokenizer: Tokenizer, longest: int) -> Example | None:
     log, command = tokenizer.log(right.steps), tokenizer.answer(right.command)
     if right.problem() is not None or max(len(log), len(command)) > longest:
         return None
-    return Example(str(row["id"]), log, command, tuple(wrong))
+    also = [tokenizer.answer(Episode.of(other, right.steps).command) for other in row.get("also", ())]
+    return Example(str(row["id"]), log, command, tuple(wrong), tuple(also))
 
 
 def kind_counts(examples: Sequence[Example]) -> Counter[str]:

@@ -149,13 +149,19 @@ class Scorer:
 
     def __call__(self, texts: Sequence[Branching]) -> Any:
         """One number for each answer of each text, in order; a tensor that gradients flow through."""
+        return self.with_confirmations(texts)[0]
+
+    def with_confirmations(self, texts: Sequence[Branching]) -> tuple[Any, Any]:
+        """Of each answer, and the log-likelihoods of what says whether it is right, in order of those that have one."""
         packed = pack(texts)
-        lengths = self._tensor(packed.lengths)
+        found = self.token_log_likelihoods(packed)
+        confirms = self._tensor(packed.confirmations)
         total = torch.zeros(len(packed.lengths), device=self._device)
-        return total.index_add(0, self._tensor(packed.owners), self.token_log_likelihoods(packed)) / lengths
+        of_answers = total.index_add(0, self._tensor(packed.owners), found.masked_fill(confirms, 0.0))
+        return of_answers / self._tensor(packed.lengths), found[confirms]
 
     def without_adapter(self, texts: Sequence[Branching]) -> Any:
-        """The same from the frozen model; a constant."""
+        """The first of these from the frozen model; a constant."""
         with torch.no_grad(), self._model.disable_adapter():
             return self(texts)
 

@@ -6,6 +6,8 @@ With s(c | y) the mean log-likelihood per token of command c after log y, and g(
 - a wrong run y':          -log sigmoid(beta (s(c | y) - s(c | y'))). The command is the same and its own probability
   cancels; this is what teaches that an unfinished run is not a finished one.
 - a wrong command c':      -log sigmoid(beta (g(c, y) - g(c', y))), since rule ``likelihood`` decides by the gain.
+- a confirmation, where the prompt has one: -log p("yes" | y, c) of what is right and -log p("no" | ...) of what is not,
+  each half of it. A likelihood is spread over words of which most are beside the point; this asks for the point.
 """
 
 from __future__ import annotations
@@ -34,25 +36,33 @@ class Objective:
         likelihood_weight: of the likelihood beside the contrasts, so that the model still writes commands.
         prior: who says s(c | no log): the frozen model, or the one being trained, as at run time.
         without_log: the prompt where there is no log.
+        confirmation: the tokens that say after a command that it is right, or wrong; None for none.
+        confirmation_weight: of the confirmation beside the contrasts.
     """
 
     beta: float
     likelihood_weight: float
     prior: str
     without_log: Tokens
+    confirmation: tuple[int, int] | None = None
+    confirmation_weight: float = 1.0
 
     def __call__(self, scorer: Scorer, items: Sequence[Item]) -> Loss:
         """The loss of a batch; without mismatches it is the likelihood alone."""
         plan = _Plan.of(items)
-        texts = [Branching(log, tuple(answers)) for log, answers in zip(plan.logs, plan.answers, strict=True)]
+        texts = [
+            self._confirmed(log, answers, rights)
+            for log, answers, rights in zip(plan.logs, plan.answers, plan.rights, strict=True)
+        ]
         blank = [Branching(self.without_log, tuple(plan.blank))] if plan.blank else []
         if blank and self.prior == "adapted":
-            scores = scorer([*texts, *blank])
+            scores, confirmed = scorer.with_confirmations([*texts, *blank])
             found, priors = scores[: plan.size], scores[plan.size :]
         else:
-            found = scorer(texts)
+            found, confirmed = scorer.with_confirmations(texts)
             priors = scorer.without_adapter(blank) if blank else found[:0]
-        nll = -found[torch.tensor(plan.right)].mean()
+        is_right = torch.tensor([right for rights in plan.rights for right in rights])
+        nll = -found[is_right].mean()
         if not plan.pairs:
             return Loss(nll, float(nll.detach()))
         margins = torch.stack(
@@ -69,7 +79,19 @@ class Objective:
             tally[0] += margin > 0
             tally[1] += 1
         total = contrast + self.likelihood_weight * nll
-        return Loss(total, float(nll.detach()), float(contrast.detach()), won)
+        if self.confirmation is None:
+            return Loss(total, float(nll.detach()), float(contrast.detach()), won)
+        confirmation = -(confirmed[is_right].mean() + confirmed[~is_right].mean()) / 2
+        total = total + self.confirmation_weight * confirmation
+        return Loss(total, float(nll.detach()), float(contrast.detach()), won, float(confirmation.detach()))
+
+    def _confirmed(self, log: Tokens, answers: Sequence[Tokens], rights: Sequence[bool]) -> Branching:
+        """Answers with what is to be said of each."""
+        if self.confirmation is None:
+            return Branching(log, tuple(answers))
+        yes, no = self.confirmation
+        said = (yes if right else no for right in rights)
+        return Branching(log, tuple((*answer, token) for answer, token in zip(answers, said, strict=True)), True)
 
 
 @dataclass(frozen=True)
@@ -81,12 +103,15 @@ class Loss:
         nll: the mean negative log-likelihood of the right commands, in nats per token.
         contrast: the mean of the contrasts; None where there are none.
         won: for every kind of mismatch, how many came out right and how many there were.
+        confirmation: the mean negative log-likelihood of what is said after a command, right and wrong alike; None
+            where nothing is.
     """
 
     total: Any
     nll: float
     contrast: float | None = None
     won: dict[str, list[int]] = field(default_factory=dict)
+    confirmation: float | None = None
 
     @property
     def share_won(self) -> float | None:
@@ -112,8 +137,8 @@ class _Plan:
 
     logs: list[Tokens] = field(default_factory=list)
     answers: list[list[Tokens]] = field(default_factory=list)
+    rights: list[list[bool]] = field(default_factory=list)  # which of the answers are right
     blank: list[Tokens] = field(default_factory=list)
-    right: list[int] = field(default_factory=list)
     pairs: list[_Pair] = field(default_factory=list)
     size: int = 0
 
@@ -125,25 +150,26 @@ class _Plan:
         return plan
 
     def _add(self, item: Item) -> None:
-        command = item.example.command
+        command, also = item.example.command, list(item.example.also)
         commands = [wrong for wrong in item.wrong if not wrong.is_log]
-        own = self._score(item.example.log, [command, *(wrong.tokens for wrong in commands)])
-        self.right.append(own)
+        rights = [command, *also]
+        own = self._score(item.example.log, rights, [wrong.tokens for wrong in commands])
         if commands:
             prior = len(self.blank)
             self.blank += [command, *(wrong.tokens for wrong in commands)]
             self.pairs += [
-                _Pair(wrong.kind, own, own + place, prior, prior + place)
+                _Pair(wrong.kind, own, own + len(also) + place, prior, prior + place)
                 for place, wrong in enumerate(commands, start=1)
             ]
         for wrong in item.wrong:
             if wrong.is_log:
-                self.pairs.append(_Pair(wrong.kind, own, self._score(wrong.tokens, [command])))
+                self.pairs.append(_Pair(wrong.kind, own, self._score(wrong.tokens, [], rights)))
 
-    def _score(self, log: Tokens, answers: list[Tokens]) -> int:
+    def _score(self, log: Tokens, right: list[Tokens], wrong: list[Tokens]) -> int:
         """Plan to score answers after a log; the place of the first."""
         place = self.size
         self.logs.append(log)
-        self.answers.append(answers)
-        self.size += len(answers)
+        self.answers.append([*right, *wrong])
+        self.rights.append([True] * len(right) + [False] * len(wrong))
+        self.size += len(right) + len(wrong)
         return place

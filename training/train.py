@@ -28,7 +28,7 @@ from flip_edge.errors import FlipEdgeError, InputError
 from flip_edge.models import ModelFile, resolve, verify
 from flip_edge.prompts import prompt_id
 from training.checkpoint import Run, sha256
-from training.examples import Example, Tokenizer, Tokens, completion_prompt, kind_counts, read_examples
+from training.examples import Example, Tokenizer, completion_prompt, kind_counts, read_examples
 from training.export import read_exported
 from training.model import (
     ADAPTER_FILE,
@@ -66,7 +66,7 @@ class Options:
         learning_rate: at its highest.
         batch_tokens: of one step.
         negatives: mismatches of a row and epoch, drawn evenly over kinds.
-        beta, likelihood_weight, prior: see :class:`training.objectives.Objective`.
+        beta, likelihood_weight, prior, confirmation_weight: see :class:`training.objectives.Objective`.
         longest: rows with longer logs are left out; in tokens.
         rank, alpha, dropout: see :class:`training.model.Lora`.
         dtype: of the frozen weights.
@@ -75,7 +75,7 @@ class Options:
 
     rows: Path
     model: str = "default"
-    prompt: str = "log-command-bare"
+    prompt: str = "log-command-confirm"
     objective: str = "likelihood"
     start: Path | None = None
     limit: int | None = None
@@ -87,6 +87,7 @@ class Options:
     beta: float = 4.0
     likelihood_weight: float = 0.5
     prior: str = "adapted"
+    confirmation_weight: float = 1.0
     longest: int = 512
     rank: int = 16
     alpha: int = 32
@@ -121,7 +122,7 @@ def train(options: Options, folder: Path, *, every: int = 500, resume: bool = Fa
     """
     model_file = resolve(options.model)
     verify(model_file)
-    examples, without_log = _tokenized(options, model_file)
+    examples, tokenizer = _tokenized(options, model_file)
     negatives = options.negatives if options.objective == "contrast" else 0
     kinds = kind_counts(examples)
     if negatives and not kinds:
@@ -146,16 +147,22 @@ def train(options: Options, folder: Path, *, every: int = 500, resume: bool = Fa
         in_epoch = len(epoch_batches(examples, negatives, kinds, options.batch_tokens, options.seed, 0))
         steps = max(1, round(options.epochs * in_epoch))
     batches = all_batches(examples, negatives, kinds, options.batch_tokens, options.seed)
-    objective = Objective(options.beta, options.likelihood_weight, options.prior, without_log)
+    objective = Objective(
+        options.beta,
+        options.likelihood_weight,
+        options.prior,
+        tokenizer.without_log,
+        tokenizer.confirmation,
+        options.confirmation_weight,
+    )
     return _loop(run, objective, itertools.islice(batches, run.step, None), steps, options.learning_rate, every)
 
 
-def _tokenized(options: Options, model: ModelFile) -> tuple[list[Example], Tokens]:
+def _tokenized(options: Options, model: ModelFile) -> tuple[list[Example], Tokenizer]:
     prompt = completion_prompt(options.prompt)
     with Engine(model.path, n_ctx=256, n_threads=1) as engine:
         tokenizer = Tokenizer(engine, prompt)
-        examples = read_examples(options.rows, tokenizer, longest=options.longest, limit=options.limit)
-        return examples, tokenizer.without_log
+        return read_examples(options.rows, tokenizer, longest=options.longest, limit=options.limit), tokenizer
 
 
 def _loop(
@@ -212,6 +219,7 @@ def _entry(step: int, loss: Loss, norm: float, rate: float, items: Sequence[Item
         "loss": float(loss.total.detach()),
         "nll": loss.nll,
         "contrast": loss.contrast,
+        "confirmation": loss.confirmation,
         "share_won": loss.share_won,
         "won": loss.won,
         "gradient": norm,
@@ -265,6 +273,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--beta", type=float, default=default.beta, help="sharpness of a contrast")
     parser.add_argument("--likelihood-weight", type=float, default=default.likelihood_weight)
     parser.add_argument("--prior", choices=PRIORS, default=default.prior, help="who tells a command without its log")
+    parser.add_argument(
+        "--confirmation-weight",
+        type=float,
+        default=default.confirmation_weight,
+        help="of whether a command is right, where the prompt asks",
+    )
     parser.add_argument("--longest", type=int, default=default.longest, help="leave rows of more tokens out")
     parser.add_argument("--rank", type=int, default=default.rank)
     parser.add_argument("--alpha", type=int, default=default.alpha)

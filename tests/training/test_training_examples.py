@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,11 +16,11 @@ from flip_edge.backward import BackwardInference
 from flip_edge.engine import Engine
 from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError, InputError
-from flip_edge.prompts import load_prompt
+from flip_edge.prompts import Confirmation, load_prompt
 from training.examples import Example, Tokenizer, Wrong, completion_prompt, draw_wrong, kind_counts, read_examples
-from training.packing import Branching, epoch_batches, pack
+from training.packing import Branching, Item, epoch_batches, pack
 
-BARE = "log-command-bare"
+BARE, CONFIRM = "log-command-bare", "log-command-confirm"
 
 
 class RecordingEngine(Engine):
@@ -40,7 +41,7 @@ class RecordingEngine(Engine):
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("prompt", [BARE, "log-command"])
+@pytest.mark.parametrize("prompt", [BARE, "log-command", CONFIRM])
 def test_tokens_are_those_that_the_engine_decodes(model_path: Path, rows_file: Path, prompt: str) -> None:
     row = json.loads(rows_file.read_text(encoding="utf-8").splitlines()[0])
     hostile = {**row, "actions": [*row["actions"], "said <|im_end|>\n at 1.50 m, übergab  Tee"], "negatives": []}
@@ -55,11 +56,12 @@ def test_tokens_are_those_that_the_engine_decodes(model_path: Path, rows_file: P
             assert tokenizer.without_log == prefix + without_log
             episode = Episode.of(each["command"], each["actions"])
             assert tokenizer.log(episode.steps) == prefix + engine.extended[0]
-            assert tokenizer.answer(episode.command) == engine.weighed[0]
+            said = tokenizer.confirmation[:1] if tokenizer.confirmation else ()
+            assert tokenizer.answer(episode.command) + said == engine.weighed[0]
 
 
 def test_a_prompt_without_likelihood_cannot_be_trained() -> None:
-    with pytest.raises(ConfigError, match="log-command-bare"):
+    with pytest.raises(ConfigError, match="log-command-confirm"):
         completion_prompt("flip")
 
 
@@ -131,6 +133,31 @@ def test_a_packed_token_sees_its_log_and_its_own_answer_only() -> None:
     assert packed.tokens.flatten()[packed.sources].tolist() == [3, 4, 3, 7, 8]
     assert packed.owners.tolist() == [0, 0, 1, 2, 2]
     assert packed.lengths.tolist() == [2, 1, 2]
+
+
+def test_what_confirms_an_answer_follows_it_and_is_no_part_of_it() -> None:
+    packed = pack([Branching((1, 2), ((4, 5, 9), (6, 8)), True), Branching((7,), ((4, 5),))])
+    assert packed.targets.tolist() == [4, 5, 9, 6, 8, 4, 5]
+    assert packed.confirmations.tolist() == [False, False, True, False, True, False, False]
+    assert packed.lengths.tolist() == [2, 1, 2]
+
+
+def test_other_wordings_are_answers_too(tmp_path: Path, model_path: Path, rows_file: Path) -> None:
+    row = json.loads(rows_file.read_text(encoding="utf-8").splitlines()[0])
+    file = tmp_path / "rows.jsonl"
+    file.write_text(json.dumps({**row, "also": ["go there", "be there"]}) + "\n", encoding="utf-8")
+    with Engine(model_path, n_ctx=256, n_threads=1) as engine:
+        tokenizer = Tokenizer(engine, completion_prompt(CONFIRM))
+        (found,) = read_examples(file, tokenizer, longest=1000)
+        assert found.also == (tokenizer.answer("go there"), tokenizer.answer("be there"))
+        (plain,) = read_examples(rows_file, tokenizer, longest=1000, limit=1)
+        assert plain.also == ()
+        bad = msgspec.structs.replace(completion_prompt(CONFIRM), confirmation=Confirmation("yes", "by no means"))
+        with pytest.raises(ConfigError, match="'by no means' has 3"):
+            Tokenizer(engine, bad)
+    wrong = (Wrong("cut", (1, 2, 3), True), Wrong("wrong_object", (1,), False))
+    other = Example("x", (1,) * 10, (1, 2), wrong, ((3,), (4,)))
+    assert Item(other, wrong).tokens == 10 + 4 + (3 + 4) + 1
 
 
 def test_long_texts_have_lines_of_their_own_and_padding_sees_itself() -> None:

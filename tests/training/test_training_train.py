@@ -272,6 +272,35 @@ def test_contrasts_compare_what_the_recipe_says(tiny_model: Path, rows_file: Pat
         assert loss.won == {"wrong_object": [int(margins[0] > 0), 1], "cut": [int(margins[1] > 0), 1]}
 
 
+def test_a_confirmation_is_half_of_what_is_right_and_half_of_what_is_not(tiny_model: Path, tmp_path: Path) -> None:
+    model = random_adapter(tiny_model, tmp_path / "run")
+    right, other, blank = texts(tiny_model)
+    command, wrong_command, also = right.answers
+    wrong = (Wrong("cut", other.log, True), Wrong("wrong_object", wrong_command, False))
+    item = Item(Example("x", right.log, command, wrong, (also,)), wrong)
+    yes, no = 7, 8
+
+    def said(log: tuple[int, ...], answer: tuple[int, ...], token: int) -> float:
+        with torch.no_grad():
+            return float(Scorer(model).with_confirmations([Branching(log, ((*answer, token),), True)])[1][0])
+
+    yeses = [said(right.log, command, yes), said(right.log, also, yes)]
+    noes = [said(right.log, wrong_command, no), said(other.log, command, no), said(other.log, also, no)]
+    plain = Objective(4.0, 0.5, "adapted", blank.log)(Scorer(model), [item])
+    loss = Objective(4.0, 0.5, "adapted", blank.log, (yes, no), 2.0)(Scorer(model), [item])
+    assert loss.confirmation == pytest.approx(-(np.mean(yeses) + np.mean(noes)) / 2, abs=1e-3)
+    assert float(loss.total.detach()) == pytest.approx(float(plain.total.detach()) + 2 * loss.confirmation, abs=2e-3)
+    assert (loss.won, plain.confirmation) == (plain.won, None)
+    assert loss.nll == pytest.approx(-scores(model, [right])[[0, 2]].mean(), abs=1e-3)
+
+
+def test_confirmations_are_learnt(options: Options, tmp_path: Path) -> None:
+    asked = replace(options, objective="contrast", prompt="log-command-confirm", steps=20, dropout=0.0)
+    assert train(asked, tmp_path / "run")
+    entries = log_of(tmp_path / "run")
+    assert entries[0]["confirmation"] > 2 * entries[-1]["confirmation"]
+
+
 def interrupting(step: int, action: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Do something in the middle of a step."""
     original = trainer._step
