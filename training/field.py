@@ -1,7 +1,8 @@
 """Rows of the corpus of robots' logs in ``training/data``: ``python -m training.field -o rows.jsonl``.
 
-The corpus was written for this, in the formats and words of some hundred systems: simulators, ROS nodes, fleets, cells,
-drones, laboratories, what is said of videos. It is no recording. Of each run it has near misses, as edits of its steps.
+The corpus was written for this, in the formats and words of almost as many systems as it has runs: simulators, ROS
+nodes, fleets, cells, drones, laboratories, what is said of videos. It is no recording. Of each run it has near misses,
+as edits of its steps and as other commands, and other wordings of its own command.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _checked(run: Run, miss: Miss) -> None:
         raise InputError(f"{miss.kind}: there is no step {outside[0]}")
     if miss.command is None and miss.steps(run.actions) in ([], list(run.actions)):
         raise InputError(f"{miss.kind}: nothing is left of the run, or nothing is wrong with it")
-    if miss.command == run.command:
+    if miss.command in (run.command, *run.also):
         raise InputError(f"{miss.kind}: the command is the run's own")
 
 

@@ -150,20 +150,21 @@ class _Plan:
         return plan
 
     def _add(self, item: Item) -> None:
-        command, also = item.example.command, list(item.example.also)
+        command = item.example.command
         commands = [wrong for wrong in item.wrong if not wrong.is_log]
-        rights = [command, *also]
-        own = self._score(item.example.log, rights, [wrong.tokens for wrong in commands])
+        own = self._score(
+            item.example.log, [command, *item.also], [*(wrong.tokens for wrong in commands), *item.denied]
+        )
         if commands:
             prior = len(self.blank)
             self.blank += [command, *(wrong.tokens for wrong in commands)]
             self.pairs += [
-                _Pair(wrong.kind, own, own + len(also) + place, prior, prior + place)
+                _Pair(wrong.kind, own, own + len(item.also) + place, prior, prior + place)
                 for place, wrong in enumerate(commands, start=1)
             ]
         for wrong in item.wrong:
             if wrong.is_log:
-                self.pairs.append(_Pair(wrong.kind, own, self._score(wrong.tokens, [], rights)))
+                self.pairs.append(_Pair(wrong.kind, own, self._score(wrong.tokens, [], list(item.asked))))
 
     def _score(self, log: Tokens, right: list[Tokens], wrong: list[Tokens]) -> int:
         """Plan to score answers after a log; the place of the first."""

@@ -7,6 +7,7 @@ what shares a line apart, so every score is that of the text alone.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -26,40 +27,72 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Item:
-    """A row with the mismatches that were drawn for it."""
+    """A row with what was drawn for it.
+
+    Attributes:
+        example: the row.
+        wrong: mismatches to contrast it with.
+        also: other wordings of its command; the first of them is asked about wrong runs, too.
+        denied: wrong commands of which only the confirmation is asked: they cost no more than their own tokens.
+    """
 
     example: Example
     wrong: tuple[Wrong, ...]
+    also: tuple[Tokens, ...] = ()
+    denied: tuple[Tokens, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Tokens, ...]:
+        """The answers to weigh after wrong runs."""
+        return (self.example.command, *self.also[:1])
 
     @property
     def tokens(self) -> int:
         """What it costs."""
-        return len(self.example.log) + self._answers + sum(map(self._cost, self.wrong))
+        answers = sum(map(len, (self.example.command, *self.also, *self.denied)))
+        return len(self.example.log) + answers + sum(map(self._cost, self.wrong))
 
     def _cost(self, wrong: Wrong) -> int:
-        return len(wrong.tokens) + (self._answers if wrong.is_log else 0)
+        return len(wrong.tokens) + (sum(map(len, self.asked)) if wrong.is_log else 0)
 
-    @property
-    def _answers(self) -> int:
-        return sum(map(len, (self.example.command, *self.example.also)))
+
+@dataclass(frozen=True)
+class Draws:
+    """How much of each row is drawn in an epoch.
+
+    Attributes:
+        negatives: mismatches to contrast it with, drawn evenly over kinds; 0 for nothing but rows.
+        commands: wrong commands more, of which only the confirmation is asked.
+        wordings: other wordings of its command.
+    """
+
+    negatives: int
+    commands: int = 0
+    wordings: int = 0
+
+    def item(self, example: Example, kinds: Mapping[str, int], draw: random.Random) -> Item:
+        """Draw for a row."""
+        if not self.negatives:
+            return Item(example, ())
+        drawn = draw_wrong(example, len(example.wrong), kinds, draw)
+        more = [wrong.tokens for wrong in drawn[self.negatives :] if not wrong.is_log]
+        also = draw.sample(example.also, min(self.wordings, len(example.also)))
+        return Item(example, drawn[: self.negatives], tuple(also), tuple(more[: self.commands]))
 
 
 def epoch_batches(
-    examples: Sequence[Example], negatives: int, kinds: Mapping[str, int], budget: int, seed: int, epoch: int
+    examples: Sequence[Example], draws: Draws, kinds: Mapping[str, int], budget: int, seed: int, epoch: int
 ) -> list[list[Item]]:
     """All rows once, in batches of like length, in a random order.
 
     Args:
         examples: the rows.
-        negatives: mismatches drawn for each.
+        draws: what is drawn for each.
         kinds: as for :func:`training.examples.draw_wrong`.
         budget: tokens of a batch; one row may have more.
         seed, epoch: together they decide everything.
     """
-    items = []
-    for example in examples:
-        draw = seeded(seed, "wrong", epoch, example.id)
-        items.append(Item(example, draw_wrong(example, negatives, kinds, draw) if negatives else ()))
+    items = [draws.item(example, kinds, seeded(seed, "wrong", epoch, example.id)) for example in examples]
     draw = seeded(seed, "batches", epoch)
     draw.shuffle(items)
     mean = sum(item.tokens for item in items) / len(items)
@@ -87,12 +120,12 @@ def _batches(items: Sequence[Item], budget: int) -> Iterator[list[Item]]:
 
 
 def all_batches(
-    examples: Sequence[Example], negatives: int, kinds: Mapping[str, int], budget: int, seed: int
+    examples: Sequence[Example], draws: Draws, kinds: Mapping[str, int], budget: int, seed: int
 ) -> Iterator[list[Item]]:
     """The batches of every epoch, without end."""
     epoch = 0
     while True:
-        yield from epoch_batches(examples, negatives, kinds, budget, seed, epoch)
+        yield from epoch_batches(examples, draws, kinds, budget, seed, epoch)
         epoch += 1
 
 

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -43,7 +43,7 @@ from training.model import (
     set_adapter_state,
 )
 from training.objectives import OBJECTIVES, PRIORS, Loss, Objective
-from training.packing import Item, all_batches, epoch_batches
+from training.packing import Draws, Item, all_batches, epoch_batches
 
 INTERRUPTED = 130
 _WARM_UP = 0.05  # of all steps
@@ -65,7 +65,7 @@ class Options:
         epochs, steps: how long; ``steps`` wins where it is given.
         learning_rate: at its highest.
         batch_tokens: of one step.
-        negatives: mismatches of a row and epoch, drawn evenly over kinds.
+        negatives, commands, wordings: of a row and epoch; see :class:`training.packing.Draws`.
         beta, likelihood_weight, prior, confirmation_weight: see :class:`training.objectives.Objective`.
         longest: rows with longer logs are left out; in tokens.
         rank, alpha, dropout: see :class:`training.model.Lora`.
@@ -84,6 +84,8 @@ class Options:
     learning_rate: float = 1.5e-3
     batch_tokens: int = 1536
     negatives: int = 3
+    commands: int = 4
+    wordings: int = 2
     beta: float = 4.0
     likelihood_weight: float = 0.5
     prior: str = "adapted"
@@ -123,9 +125,13 @@ def train(options: Options, folder: Path, *, every: int = 500, resume: bool = Fa
     model_file = resolve(options.model)
     verify(model_file)
     examples, tokenizer = _tokenized(options, model_file)
-    negatives = options.negatives if options.objective == "contrast" else 0
+    draws = Draws(options.negatives, options.commands, options.wordings)
+    if options.objective != "contrast":
+        draws = Draws(0)
+    elif tokenizer.confirmation is None:
+        draws = replace(draws, commands=0)
     kinds = kind_counts(examples)
-    if negatives and not kinds:
+    if draws.negatives and not kinds:
         raise InputError(f"{options.rows} has no negatives; use the objective likelihood")
     torch.manual_seed(options.seed)
     model = load_model(
@@ -144,9 +150,9 @@ def train(options: Options, folder: Path, *, every: int = 500, resume: bool = Fa
         run.begin()
     steps = options.steps
     if steps is None:
-        in_epoch = len(epoch_batches(examples, negatives, kinds, options.batch_tokens, options.seed, 0))
+        in_epoch = len(epoch_batches(examples, draws, kinds, options.batch_tokens, options.seed, 0))
         steps = max(1, round(options.epochs * in_epoch))
-    batches = all_batches(examples, negatives, kinds, options.batch_tokens, options.seed)
+    batches = all_batches(examples, draws, kinds, options.batch_tokens, options.seed)
     objective = Objective(
         options.beta,
         options.likelihood_weight,
@@ -270,6 +276,13 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=default.learning_rate, dest="learning_rate", help="at its highest")
     parser.add_argument("--batch-tokens", type=int, default=default.batch_tokens, help="tokens of a step")
     parser.add_argument("--negatives", type=int, default=default.negatives, help="of a row and epoch")
+    parser.add_argument(
+        "--commands",
+        type=int,
+        default=default.commands,
+        help="wrong ones more, of which only the confirmation is asked",
+    )
+    parser.add_argument("--wordings", type=int, default=default.wordings, help="other right ones of a row and epoch")
     parser.add_argument("--beta", type=float, default=default.beta, help="sharpness of a contrast")
     parser.add_argument("--likelihood-weight", type=float, default=default.likelihood_weight)
     parser.add_argument("--prior", choices=PRIORS, default=default.prior, help="who tells a command without its log")

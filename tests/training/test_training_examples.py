@@ -18,7 +18,7 @@ from flip_edge.episode import Episode
 from flip_edge.errors import ConfigError, InputError
 from flip_edge.prompts import Confirmation, load_prompt
 from training.examples import Example, Tokenizer, Wrong, completion_prompt, draw_wrong, kind_counts, read_examples
-from training.packing import Branching, Item, epoch_batches, pack
+from training.packing import Branching, Draws, Item, epoch_batches, pack
 
 BARE, CONFIRM = "log-command-bare", "log-command-confirm"
 
@@ -107,13 +107,13 @@ def test_kinds_come_up_evenly_though_one_is_everywhere() -> None:
 def test_an_epoch_has_every_row_once_in_batches_of_like_length() -> None:
     examples = [example(n, "cut", length=10 + n % 50) for n in range(300)]
     kinds = kind_counts(examples)
-    batches = epoch_batches(examples, 1, kinds, 400, 3, 0)
+    batches = epoch_batches(examples, Draws(1), kinds, 400, 3, 0)
     assert sorted(int(item.example.id) for batch in batches for item in batch) == list(range(300))
     assert all(sum(item.tokens for item in batch) <= 400 for batch in batches)
     assert sum(max(i.tokens for i in b) - min(i.tokens for i in b) for b in batches) / len(batches) < 10
-    assert batches == epoch_batches(examples, 1, kinds, 400, 3, 0)
-    assert batches != epoch_batches(examples, 1, kinds, 400, 3, 1)
-    assert [len(batch) for batch in epoch_batches(examples[:2], 1, kinds, 1, 0, 0)] == [1, 1]
+    assert batches == epoch_batches(examples, Draws(1), kinds, 400, 3, 0)
+    assert batches != epoch_batches(examples, Draws(1), kinds, 400, 3, 1)
+    assert [len(batch) for batch in epoch_batches(examples[:2], Draws(1), kinds, 1, 0, 0)] == [1, 1]
 
 
 def test_a_packed_token_sees_its_log_and_its_own_answer_only() -> None:
@@ -155,9 +155,24 @@ def test_other_wordings_are_answers_too(tmp_path: Path, model_path: Path, rows_f
         bad = msgspec.structs.replace(completion_prompt(CONFIRM), confirmation=Confirmation("yes", "by no means"))
         with pytest.raises(ConfigError, match="'by no means' has 3"):
             Tokenizer(engine, bad)
-    wrong = (Wrong("cut", (1, 2, 3), True), Wrong("wrong_object", (1,), False))
-    other = Example("x", (1,) * 10, (1, 2), wrong, ((3,), (4,)))
-    assert Item(other, wrong).tokens == 10 + 4 + (3 + 4) + 1
+
+
+def test_wrong_commands_and_other_wordings_are_drawn_beside_the_contrasts() -> None:
+    cuts = tuple(Wrong("cut", (1, 2, place), True) for place in range(3))
+    commands = tuple(Wrong("wrong_object", (place,), False) for place in range(10, 15))
+    row = Example("x", (1,) * 10, (1, 2), (*cuts, *commands), ((3,), (4,), (5,)))
+    kinds = kind_counts([row])
+    for seed in range(20):
+        item = Draws(2, commands=3, wordings=2).item(row, kinds, random.Random(seed))
+        assert len(item.wrong) == 2
+        assert len(item.denied) == 3
+        contrasted = {wrong.tokens for wrong in item.wrong}
+        assert {*item.denied} <= {wrong.tokens for wrong in commands} - contrasted
+        assert len({*item.also}) == 2
+        asked = sum(3 + 2 + 1 if wrong.is_log else 1 for wrong in item.wrong)
+        assert item.tokens == 10 + 2 + 2 + 3 + asked
+        assert item.asked == ((1, 2), item.also[0])
+    assert Draws(0, commands=3, wordings=2).item(row, kinds, random.Random(0)) == Item(row, ())
 
 
 def test_long_texts_have_lines_of_their_own_and_padding_sees_itself() -> None:

@@ -12,6 +12,7 @@ RUN = {
     "source": "arm notes",
     "command": "put the mug in the sink",
     "actions": ["took the mug", "drove to the sink", "put the mug in the sink"],
+    "also": ["mug into the sink"],
 }
 
 
@@ -30,7 +31,7 @@ def test_near_misses_are_edits_of_the_run(tmp_path: Path) -> None:
     )
     (row,) = rows(path=corpus)
     assert row["command"] == RUN["command"]
-    assert row["also"] == []
+    assert row["also"] == ["mug into the sink"]
     assert row["actions"] == RUN["actions"]
     assert row["negatives"] == [
         {"kind": "cut", "actions": ["took the mug", "drove to the sink"]},
@@ -48,6 +49,7 @@ def test_near_misses_are_edits_of_the_run(tmp_path: Path) -> None:
         ({"kind": "cut", "keep": 3}, "nothing is wrong"),
         ({"kind": "skipped", "drop": [0, 1, 2]}, "nothing is left"),
         ({"kind": "wrong_place", "command": "put the mug in the sink"}, "the run's own"),
+        ({"kind": "wrong_place", "command": "mug into the sink"}, "the run's own"),
         ({"kind": "cut", "kept": 1}, "kept"),
     ],
 )
@@ -61,6 +63,7 @@ def test_the_corpus_is_whole_and_its_parts_share_no_system() -> None:
     found: list[Run] = list(runs())
     assert len(found) > 1000
     assert all(run.negatives for run in found)
+    assert sum(bool(run.also) for run in found) > 2000
     train, test = ({str(row["style"]).lower() for row in rows(part)} for part in ("train", "test"))
     assert train
     assert test

@@ -276,8 +276,9 @@ def test_a_confirmation_is_half_of_what_is_right_and_half_of_what_is_not(tiny_mo
     model = random_adapter(tiny_model, tmp_path / "run")
     right, other, blank = texts(tiny_model)
     command, wrong_command, also = right.answers
+    denied = (*command[:-2], *also)
     wrong = (Wrong("cut", other.log, True), Wrong("wrong_object", wrong_command, False))
-    item = Item(Example("x", right.log, command, wrong, (also,)), wrong)
+    item = Item(Example("x", right.log, command, wrong, (also,)), wrong, (also,), (denied,))
     yes, no = 7, 8
 
     def said(log: tuple[int, ...], answer: tuple[int, ...], token: int) -> float:
@@ -285,7 +286,8 @@ def test_a_confirmation_is_half_of_what_is_right_and_half_of_what_is_not(tiny_mo
             return float(Scorer(model).with_confirmations([Branching(log, ((*answer, token),), True)])[1][0])
 
     yeses = [said(right.log, command, yes), said(right.log, also, yes)]
-    noes = [said(right.log, wrong_command, no), said(other.log, command, no), said(other.log, also, no)]
+    noes = [said(right.log, wrong_command, no), said(right.log, denied, no)]
+    noes += [said(other.log, command, no), said(other.log, also, no)]
     plain = Objective(4.0, 0.5, "adapted", blank.log)(Scorer(model), [item])
     loss = Objective(4.0, 0.5, "adapted", blank.log, (yes, no), 2.0)(Scorer(model), [item])
     assert loss.confirmation == pytest.approx(-(np.mean(yeses) + np.mean(noes)) / 2, abs=1e-3)
