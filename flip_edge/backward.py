@@ -7,6 +7,7 @@ likelihood without the log. The second is the quantity that the first one sample
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from flip_edge.contrast import Alternative, alternatives
 from flip_edge.episode import Episode
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError
 from flip_edge.fulfilment import Fulfilment, fulfilment
-from flip_edge.prompts import Piece, PromptFormat, Query, foreign_script
+from flip_edge.prompts import CompletionPrompt, Piece, PromptFormat, Query, foreign_script
 from flip_edge.similarity import Overlap, compare, spelled_as
 from flip_edge.support import Support, support
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _FEWEST_STEPS = 4  # of which a run that was cut down still says something
 _SHRINK = 0.85  # from one try to the next
+_SAID = 0.5  # probability of "yes" and "no" together under which a model was not taught to say them
 _TEMPERATURE = 0.7  # of drawn instructions: a small model's at 1 are too often beside the point
 
 
@@ -83,8 +85,8 @@ class Evidence:
         sampled_f1: the mean word F1 of the draws against the command, in [0, 1]; an empty one counts 0.
         log_likelihood: mean natural log-probability of the command's tokens given the log, in nats per token.
         log_likelihood_without_log: the same without the log.
-        confirmed: the probability that the log fulfils the command, as the model says it after both, in (0, 1); only
-            under a prompt with a confirmation.
+        confirmed: the probability that the log fulfils the command, as the model says it after both, in [0, 1]; only
+            under a prompt with a confirmation, of a model that was taught to.
         support: which words of the command the log supports, and the failures it reports.
         contrast: the command against others that differ in one thing.
         fulfilment: what of the command the acts of the log fulfil.
@@ -262,17 +264,19 @@ class BackwardInference:
 
     def _weigh(self, episode: Episode, evidence: Evidence) -> Evidence:
         answer = self.prompt.answer_text(episode.command)
-        given_log, without = self._engine.log_likelihoods(
-            [Query(self.prompt.confirmed_text(episode.command)), Query(answer, given_log=False)]
+        confirmation = self.prompt.confirmation if isinstance(self.prompt, CompletionPrompt) else None
+        said = (confirmation.yes, confirmation.no) if confirmation else ("",)
+        *after_log, without = self._engine.log_likelihoods(
+            [*(Query(answer, then=text) for text in said), Query(answer, given_log=False)]
         )
+        given_log = after_log[0][: len(without)]
         if not (np.isfinite(given_log).all() and np.isfinite(without).all()):
             raise CheckError("the likelihood of the command is not a number: the model's weights may be corrupt")
-        given_log, confirmation = given_log[: len(without)], given_log[len(without) :]
         return replace(
             evidence,
             log_likelihood=float(given_log.mean()),
             log_likelihood_without_log=float(without.mean()),
-            confirmed=float(np.exp(confirmation.sum())) if len(confirmation) else None,
+            confirmed=_share(*(float(each[-1]) for each in after_log)) if confirmation else None,
             support=support(episode.steps, self._engine.text_of(answer), given_log, without),
         )
 
@@ -315,6 +319,13 @@ class BackwardInference:
             sampled_f1=float(np.mean([compare(text, episode.command).f1 for text in drawn])),
             tokens_generated=evidence.tokens_generated + sum(generation.tokens for generation in generations),
         )
+
+
+def _share(yes: float, no: float) -> float | None:
+    """The share of "yes" of the probability of both, from their logarithms; None where a model says neither."""
+    if np.logaddexp(yes, no) < math.log(_SAID):
+        return None
+    return float(1 / (1 + np.exp(no - yes)))
 
 
 def _versions(steps: tuple[str, ...], long_runs: LongRuns) -> Iterator[tuple[Sequence[str], int]]:

@@ -353,7 +353,7 @@ class Engine(Context):
         """
         answers: list[list[int]] = []
         for query in queries:
-            answers.append(self.tokenize([Piece(query.text)]))
+            answers.append(self.tokenize(query.pieces))
             if not answers[-1]:
                 raise CheckError(f"an answer to weigh has no tokens: {query.text[:60]!r}")
         results: list[list[float]] = []

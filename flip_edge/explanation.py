@@ -17,7 +17,7 @@ def explain(evidence: Evidence) -> tuple[str, ...]:
 
     Two things count as exchanged when the command with the one in the other's place is likelier given the log, and the
     run has to do with the command at all; a word counts as never mentioned when the log lacks it and it carries
-    information; an act counts as not done when the log has no verb for it.
+    information; an act counts as not done when the log has no verb for it; a clear "no" of the model counts, too.
     """
     findings = []
     exchanged = ""
@@ -49,7 +49,7 @@ def explain(evidence: Evidence) -> tuple[str, ...]:
         if absent:
             findings.append(f"the run never mentions {', '.join(dict.fromkeys(absent[:_SHOWN]))}")
     if evidence.confirmed is not None and evidence.confirmed < _DENIED:
-        findings.append(f"the model gives it {evidence.confirmed:.0%} that the log fulfils the command")
+        findings.append(f"the model gives {evidence.confirmed:.0%} that the log fulfils the command")
     if evidence.inferred:
         findings.append(f'the steps imply "{evidence.inferred}"')
     return tuple(findings)

@@ -35,7 +35,7 @@ _OTHER_NAMES = {
     "missing": "missing_words",
     "unexpected": "unexpected_words",
 }
-_NOT_SENT = {"explained", "confirmed"}
+_NOT_SENT = {"explained", "confirmed"}  # parts of the score that messages have no field for
 
 
 @dataclass(frozen=True)

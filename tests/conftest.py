@@ -33,7 +33,7 @@ class Answer:
     given_log: float
     without_log: float
     rivals: dict[str, float]
-    confirmed: float
+    confirmed: dict[str, float]
     error: Exception | None
 
 
@@ -63,14 +63,15 @@ class FakeEngine:
         given_log: float = -1.0,
         without_log: float = -3.0,
         rivals: dict[str, float] | None = None,
-        confirmed: float = -0.5,
+        confirmed: float = 0.6,
         error: Exception | None = None,
     ) -> None:
         """The next check: what is inferred, and log-likelihoods in nats per token; ``rivals`` for other commands.
 
-        ``confirmed`` is that of "yes" after the command, for prompts that ask.
+        ``confirmed`` is the probability of "yes" after the command, and the rest that of "no", for prompts that ask.
         """
-        self.answers.append(Answer(text, given_log, without_log, rivals or {}, confirmed, error))
+        said = {"yes": float(np.log(max(confirmed, 1e-30))), "no": float(np.log(max(1 - confirmed, 1e-30)))}
+        self.answers.append(Answer(text, given_log, without_log, rivals or {}, said, error))
 
     def chat(self, messages: Sequence[tuple[str, str]]) -> str:
         return "".join(f"<|{role}|>{content}<|end|>" for role, content in messages) + "<|assistant|>"
@@ -100,10 +101,10 @@ class FakeEngine:
         self.weighed.append([query.text for query in queries])
         found = []
         for query in queries:
-            command, end, said = query.text.partition("\n")
-            value = answer.rivals.get(command.strip(), answer.given_log if query.given_log else answer.without_log)
-            tokens = len(self.text_of(command + end))
-            found.append(np.array([value] * tokens + [answer.confirmed] * bool(said)))
+            tokens = len(self.text_of(query.text))
+            value = answer.given_log if query.given_log else answer.without_log
+            said = [answer.confirmed[query.then]] if query.then else []
+            found.append(np.array([answer.rivals.get(query.text.strip(), value)] * tokens + said))
         return found
 
     def text_of(self, answer: str) -> list[str]:

@@ -21,7 +21,7 @@ SINK = Word("sink", 5.0, 6.0, False, False)
 
 def test_what_the_model_itself_denies_is_told() -> None:
     (said,) = explain(Evidence(confirmed=0.034))
-    assert said == "the model gives it 3% that the log fulfils the command"
+    assert said == "the model gives 3% that the log fulfils the command"
     assert explain(Evidence(confirmed=0.5)) == explain(Evidence(confirmed=0.99)) == ()
 
 

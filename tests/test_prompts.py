@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flip_edge import ConfigError
-from flip_edge.prompts import ChatPrompt, CompletionPrompt, load_prompt, prompt_id, prompt_names
+from flip_edge.prompts import (
+    ChatPrompt,
+    CompletionPrompt,
+    Confirmation,
+    Piece,
+    Query,
+    load_prompt,
+    prompt_id,
+    prompt_names,
+)
 
 
 def chat(messages: list[tuple[str, str]]) -> str:
@@ -52,8 +61,9 @@ def test_the_format_that_confirms_differs_from_the_bare_one_in_that_alone() -> N
         confirms, id=bare.id, version=bare.version, description=bare.description, confirmation=None
     )
     assert same == bare
-    assert bare.confirmed_text("go there") == bare.answer_text("go there") == " go there\n"
-    assert confirms.confirmed_text("go there") == " go there\nyes"
+    assert confirms.confirmation == Confirmation("yes", "no")
+    assert [piece.text for piece in Query(" go there\n", then="yes").pieces] == [" go there\n", "yes"]
+    assert Query(" go there\n").pieces == [Piece(" go there\n")]
 
 
 def test_the_papers_prompts_hold_the_response_as_plain_text_between_control_text() -> None:
@@ -128,6 +138,9 @@ def test_a_format_of_ones_own(tmp_path: Path) -> None:
         (completion(answer="{command}"), "`answer` must end with a line break"),
         (completion(colour="red"), "unknown field `colour`"),
         (completion(version="one"), "$.version"),
+        (completion(confirmation={"yes": "ok", "no": "ok"}), "two different texts"),
+        (completion(confirmation={"yes": "", "no": "no"}), "two different texts"),
+        (completion(confirmation={"yes": "y", "no": "n"}, examples=[{"command": "go", "steps": ["went"]}]), "examples"),
         (completion(kind="poem"), "poem"),
         ({"id": "x", "version": 1, "kind": "chat", "user": "hi", "answer_keys": []}, "`user` must hold {response}"),
         ([1, 2], "Expected `object`"),

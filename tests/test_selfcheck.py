@@ -75,16 +75,21 @@ def test_a_model_that_was_taught_to_confirms_the_command(make_check: MakeCheck, 
     check = make_check(prompt="log-command-confirm")
     found = []
     for probability in (0.9, 0.5, 0.1):
-        engine.enqueue("bring the mug", given_log=-1, without_log=-3, confirmed=math.log(probability))
+        engine.enqueue("bring the mug", given_log=-1, without_log=-3, confirmed=probability)
         evidence = check.observe(episode)
         assert (evidence.log_likelihood, evidence.gain) == (-1, 2)  # what confirms it is no part of the command
         assert evidence.confirmed is not None
         found.append(evidence.confirmed)
     assert found == pytest.approx([0.9, 0.5, 0.1])
-    assert engine.weighed[0] == [" bring the mug\nyes", " bring the mug\n"]
     values = [features(replace(evidence, confirmed=confirmed)) for confirmed in (1.0, 0.9, 0.5, None, 0.1, 0.0)]
     scale = 0.5 + math.log(9) / 10
     assert [each["confirmed"] for each in values if each] == pytest.approx([1, scale, 0.5, 0.5, 1 - scale, 0])
+    engine.enqueue("bring the mug")
+    assert check("bring the mug", ["did it"]).to_dict()["confirmed"] == pytest.approx(0.6)
+    engine.enqueue("bring the mug")
+    assert engine.answers[-1].confirmed
+    engine.answers[-1].confirmed.update(yes=-3.0, no=-4.0)  # a model that was not taught to says something else
+    assert check.observe(episode).confirmed is None
     plain = make_check(prompt="log-command-bare")
     engine.enqueue("bring the mug")
     assert plain.observe(episode).confirmed is None

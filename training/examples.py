@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flip_edge.engine import Engine
-from flip_edge.episode import Episode
+from flip_edge.episode import Episode, clean_text
 from flip_edge.errors import ConfigError, InputError
 from flip_edge.prompts import CompletionPrompt, Piece, load_prompt
 
@@ -43,7 +43,7 @@ class Example:
         log: the prompt with the run, up to where the command follows.
         command: the answer, up to the line break that ends it.
         wrong: its mismatches.
-        also: other answers that are right, of the log and against every wrong log.
+        also: other wordings of the command: right after the log, and violated by every wrong one.
     """
 
     id: str
@@ -164,8 +164,10 @@ def _example(row: Any, tokenizer: Tokenizer, longest: int) -> Example | None:
     log, command = tokenizer.log(right.steps), tokenizer.answer(right.command)
     if right.problem() is not None or max(len(log), len(command)) > longest:
         return None
-    also = [tokenizer.answer(Episode.of(other, right.steps).command) for other in row.get("also", ())]
-    return Example(str(row["id"]), log, command, tuple(wrong), tuple(also))
+    also = [tokenizer.answer(text) for text in map(clean_text, row.get("also", ())) if text]
+    return Example(
+        str(row["id"]), log, command, tuple(wrong), tuple(answer for answer in also if len(answer) <= longest)
+    )
 
 
 def kind_counts(examples: Sequence[Example]) -> Counter[str]:

@@ -152,16 +152,17 @@ class Scorer:
         return self.with_confirmations(texts)[0]
 
     def with_confirmations(self, texts: Sequence[Branching]) -> tuple[Any, Any]:
-        """Of each answer, and the log-likelihoods of what says whether it is right, in order of those that have one."""
+        """The same, and the log-likelihoods of what says whether an answer is right, of those that have it in order."""
         packed = pack(texts)
         found = self.token_log_likelihoods(packed)
-        confirms = self._tensor(packed.confirmations)
+        confirms, owners = self._tensor(packed.confirmations), self._tensor(packed.owners)
         total = torch.zeros(len(packed.lengths), device=self._device)
-        of_answers = total.index_add(0, self._tensor(packed.owners), found.masked_fill(confirms, 0.0))
-        return of_answers / self._tensor(packed.lengths), found[confirms]
+        of_answers = total.index_add(0, owners, found.masked_fill(confirms, 0.0))
+        # Texts are laid out the longest first.
+        return of_answers / self._tensor(packed.lengths), found[confirms][owners[confirms].argsort()]
 
     def without_adapter(self, texts: Sequence[Branching]) -> Any:
-        """The first of these from the frozen model; a constant."""
+        """What a call returns, from the frozen model; a constant."""
         with torch.no_grad(), self._model.disable_adapter():
             return self(texts)
 

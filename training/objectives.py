@@ -86,7 +86,7 @@ class Objective:
         return Loss(total, float(nll.detach()), float(contrast.detach()), won, float(confirmation.detach()))
 
     def _confirmed(self, log: Tokens, answers: Sequence[Tokens], rights: Sequence[bool]) -> Branching:
-        """Answers with what is to be said of each."""
+        """Answers with what is to be said after each, where something is."""
         if self.confirmation is None:
             return Branching(log, tuple(answers))
         yes, no = self.confirmation
@@ -100,7 +100,7 @@ class Loss:
 
     Attributes:
         total: what to minimize.
-        nll: the mean negative log-likelihood of the right commands, in nats per token.
+        nll: the mean negative log-likelihood of the right commands and their other wordings, in nats per token.
         contrast: the mean of the contrasts; None where there are none.
         won: for every kind of mismatch, how many came out right and how many there were.
         confirmation: the mean negative log-likelihood of what is said after a command, right and wrong alike; None

@@ -62,7 +62,7 @@ class Draws:
 
     Attributes:
         negatives: mismatches to contrast it with, drawn evenly over kinds; 0 for nothing but rows.
-        commands: wrong commands more, of which only the confirmation is asked.
+        commands: further wrong commands, of which only the confirmation is asked.
         wordings: other wordings of its command.
     """
 

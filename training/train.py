@@ -58,7 +58,8 @@ class Options:
     Attributes:
         rows: the file to train on.
         model: a registry id or a GGUF file.
-        prompt: the prompt format.
+        prompt: the prompt format; ``auto`` for ``log-command-bare`` under the likelihood alone, which teaches no
+            confirmation, else ``log-command-confirm``.
         objective: ``likelihood`` (stage 1) or ``contrast`` (stage 2).
         start: the folder of a run whose adapter to start from, or an exported adapter; None for a fresh one.
         limit: how many rows to use; None for all.
@@ -75,7 +76,7 @@ class Options:
 
     rows: Path
     model: str = "default"
-    prompt: str = "log-command-confirm"
+    prompt: str = "auto"
     objective: str = "likelihood"
     start: Path | None = None
     limit: int | None = None
@@ -96,6 +97,13 @@ class Options:
     dropout: float = 0.0
     dtype: str = "float32"
     seed: int = 0
+
+    @property
+    def prompt_name(self) -> str:
+        """The prompt format that it comes to."""
+        if self.prompt != "auto":
+            return self.prompt
+        return "log-command-confirm" if self.objective == "contrast" else "log-command-bare"
 
     def recorded(self, model: ModelFile, prompt: str) -> dict[str, Any]:
         """The options as a checkpoint keeps them: files by their contents, not by their places."""
@@ -129,7 +137,7 @@ def train(options: Options, folder: Path, *, every: int = 500, resume: bool = Fa
     if options.objective != "contrast":
         draws = Draws(0)
     elif tokenizer.confirmation is None:
-        draws = replace(draws, commands=0)
+        draws = replace(draws, commands=0, wordings=0)
     kinds = kind_counts(examples)
     if draws.negatives and not kinds:
         raise InputError(f"{options.rows} has no negatives; use the objective likelihood")
@@ -142,7 +150,7 @@ def train(options: Options, folder: Path, *, every: int = 500, resume: bool = Fa
     elif options.start:
         load_adapter(model, options.start)
     optimizer = torch.optim.AdamW(adapter_parameters(model), lr=options.learning_rate, weight_decay=0.0)
-    recorded = options.recorded(model_file, prompt_id(completion_prompt(options.prompt)))
+    recorded = options.recorded(model_file, prompt_id(completion_prompt(options.prompt_name)))
     run = Run(folder, recorded, model, optimizer)
     if resume:
         run.resume()
@@ -165,7 +173,7 @@ def train(options: Options, folder: Path, *, every: int = 500, resume: bool = Fa
 
 
 def _tokenized(options: Options, model: ModelFile) -> tuple[list[Example], Tokenizer]:
-    prompt = completion_prompt(options.prompt)
+    prompt = completion_prompt(options.prompt_name)
     with Engine(model.path, n_ctx=256, n_threads=1) as engine:
         tokenizer = Tokenizer(engine, prompt)
         return read_examples(options.rows, tokenizer, longest=options.longest, limit=options.limit), tokenizer
@@ -267,7 +275,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the folder of the run")
     parser.add_argument("--resume", action="store_true", help="go on with the run in DIR; give the same options")
     parser.add_argument("--model", default=default.model, help="a registry id or a GGUF file")
-    parser.add_argument("--prompt", default=default.prompt, help="the prompt format: a name or a YAML file")
+    parser.add_argument("--prompt", default=default.prompt, help="the prompt format: a name, a YAML file or auto")
     parser.add_argument("--objective", choices=OBJECTIVES, default=default.objective, help="stage 1, or stage 2")
     parser.add_argument("--start", type=Path, metavar="RUN", help="start from its adapter; or from an exported one")
     parser.add_argument("--limit", type=int, metavar="N", help="use the first N rows")
@@ -280,7 +288,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--commands",
         type=int,
         default=default.commands,
-        help="wrong ones more, of which only the confirmation is asked",
+        help="further wrong ones, of which only the confirmation is asked",
     )
     parser.add_argument("--wordings", type=int, default=default.wordings, help="other right ones of a row and epoch")
     parser.add_argument("--beta", type=float, default=default.beta, help="sharpness of a contrast")

@@ -39,10 +39,22 @@ class Piece:
 
 @dataclass(frozen=True)
 class Query:
-    """An answer to weigh, after the log or, for comparison, where there is no log."""
+    """An answer to weigh, after the log or, for comparison, where there is no log.
+
+    Attributes:
+        text: the answer.
+        given_log: which of the two.
+        then: what is weighed after it, tokenized by itself; its tokens come last among those of the answer.
+    """
 
     text: str
     given_log: bool = True
+    then: str = ""
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The whole of it."""
+        return [Piece(self.text), Piece(self.then)] if self.then else [Piece(self.text)]
 
 
 class Example(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +69,10 @@ class Confirmation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     yes: str
     no: str
+
+    def __post_init__(self) -> None:
+        if not self.yes or not self.no or self.yes == self.no:
+            raise ValueError("`confirmation` must have two different texts, `yes` and `no`")
 
 
 class CompletionPrompt(
@@ -99,6 +115,8 @@ class CompletionPrompt(
                 raise ValueError(f"`{name}` must hold {hole} once")
         if not self.answer.endswith("\n"):
             raise ValueError("`answer` must end with a line break: it is where generation stops")
+        if self.confirmation and self.examples:
+            raise ValueError("`confirmation` is for trained models; `examples` would show commands without one")
 
     @property
     def supports_likelihood(self) -> bool:
@@ -134,10 +152,6 @@ class CompletionPrompt(
     def answer_text(self, command: str) -> str:
         """The command as it would stand after the log."""
         return self.answer.replace("{command}", command)
-
-    def confirmed_text(self, command: str) -> str:
-        """The command and that the log fulfils it; the command alone where the model was not taught to say so."""
-        return self.answer_text(command) + (self.confirmation.yes if self.confirmation else "")
 
     def parse(self, text: str) -> str | None:
         """The instruction in what the model wrote, or None when there is none."""
@@ -200,10 +214,6 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def log_so_far(self, steps: Sequence[str]) -> list[Piece]:
         """Nothing: the response is tokenized as a whole."""
         return []
-
-    def confirmed_text(self, command: str) -> str:
-        """Not defined for JSON answers, as :meth:`answer_text`."""
-        return self.answer_text(command)
 
     def answer_text(self, command: str) -> str:
         """Not defined for JSON answers."""
