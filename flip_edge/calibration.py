@@ -23,7 +23,7 @@ from flip_edge.errors import CalibrationError
 from flip_edge.prepared import id_unprepared
 from flip_edge.registry import data_dir
 
-FORMAT = 3  # another one whenever the features change their meaning: weights for others would weigh the wrong things
+FORMAT = 4  # another one whenever the features change their meaning: weights for others would weigh the wrong things
 _SURE = 5.0  # log-odds beyond which a confirmation says little more
 _ENOUGH = 0.3  # share of the command's surprise beyond which more explained says little more to a bare model
 
@@ -55,8 +55,10 @@ def features(evidence: Evidence) -> dict[str, float] | None:
     - ``found_last``: the same for the last step.
     - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
     - ``placed``: share of the places where things are to be put that the steps of putting name; ``found`` likewise.
-    - ``completed``: share of the acts asked for that were done, often enough and to the end.
-    - ``fulfilled``: the product of the last three: a whole task done with the wrong thing is not two thirds of a match.
+    - ``completed``: share of the acts asked for that were done, often enough and to the end; what is missing counts as far
+      as the log was read, by the share of its steps in which an act was.
+    - ``fulfilled``: the product of the last three, as far as the log was read: a whole task done with the wrong thing is
+      not two thirds of a match.
     - ``consistent``: 0 where something was done the wrong way round, or against the command, or has failed for good;
       else 1.
     - ``f1``: word F1 of the inferred instruction.
@@ -71,6 +73,7 @@ def features(evidence: Evidence) -> dict[str, float] | None:
         return None
     handled = support.found if acts.handled is None else acts.handled
     placed = support.found if acts.placed is None else acts.placed
+    fulfilled = handled * placed * acts.completed
     values = (
         min(explained / _ENOUGH, 1.0),
         max(0.0, explained),
@@ -78,8 +81,8 @@ def features(evidence: Evidence) -> dict[str, float] | None:
         support.found_last,
         handled,
         placed,
-        acts.completed,
-        handled * placed * acts.completed,
+        1 - acts.read * (1 - acts.completed),
+        1 - acts.read * (1 - fulfilled),
         0.0 if acts.contradictions or acts.failed else 1.0,
         evidence.overlap.f1 if evidence.overlap else 0.0,
         min(1.0, 2 / (1 + math.exp(min(50.0, -contrast.margin)))),

@@ -88,6 +88,7 @@ class Fulfilment:
         placed: share of the places it wants things put that the log's steps of putting name; None likewise.
         contradictions: what was done the wrong way round or against the command, in words.
         failed: parts of steps that say that an act asked for has failed, and it was not done later on either.
+        read: share of the log's steps in which an act was read, in [0, 1].
     """
 
     demands: tuple[Demand, ...] = ()
@@ -95,6 +96,7 @@ class Fulfilment:
     placed: float | None = None
     contradictions: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    read: float = 1.0
 
     @property
     def completed(self) -> float:
@@ -115,8 +117,9 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
     wanted = [act for act in acts_of(_CONDITION.sub(" ", command)) if not act.negated]
     against = tuple(dict.fromkeys(contradictions(command, wanted, log, steps)))
     failed = tuple(failed_for_good(command, wanted, steps))
-    if not any(acts_of(step) for step in steps):
-        return Fulfilment(contradictions=against, failed=failed)
+    read = sum(bool(acts_of(step)) for step in steps)
+    if not read:
+        return Fulfilment(contradictions=against, failed=failed, read=0.0)
     signs = Signs(steps)
     return Fulfilment(
         demands=(
@@ -128,6 +131,7 @@ def fulfilment(command: str, steps: Sequence[str]) -> Fulfilment:
         placed=_placed(wanted, log, steps, signs),
         contradictions=against,
         failed=failed,
+        read=read / len(steps),
     )
 
 

@@ -16,6 +16,7 @@ from flip_edge import Config, Episode, Outcome, SelfCheck, Verdict
 from flip_edge.backward import BackwardInference
 from flip_edge.engine import Engine
 from flip_edge.errors import CancelledError, CheckError
+from flip_edge.models import resolve, resolve_adapter
 from flip_edge.prompts import load_prompt
 from flip_edge.similarity import word_f1
 
@@ -79,9 +80,32 @@ def test_a_verdict_is_complete(real: SelfCheck, fresh: Verdict) -> None:
     assert fresh.outcome is Outcome.MATCH
     assert (fresh.inferred, fresh.f1, fresh.tokens_generated) == (None, None, 0)
     assert "no instruction was inferred, as none could change the verdict" in fresh.reason
-    assert (fresh.model_id, fresh.prompt_id) == ("smollm2-135m-instruct-q4_1+robot-logs-2", "log-command-bare/1")
+    assert (fresh.model_id, fresh.prompt_id) == ("smollm2-135m-instruct-q4_1+robot-logs-3", "log-command-confirm/1")
     assert 0 < fresh.tokens_prefilled < 60
     assert 0 < real(*MUG).computed_s < 60
+
+
+@pytest.mark.model
+def test_the_model_confirms_what_was_done_and_the_question_changes_nothing_else(real: SelfCheck) -> None:
+    command, steps = MUG
+    right = real.observe(Episode.of(command, steps))
+    wrong = real.observe(Episode.of("bring the plate to the sink", steps))
+    assert right.confirmed is not None
+    assert wrong.confirmed is not None
+    assert right.confirmed > 0.5 > wrong.confirmed
+    real.read_ahead(Episode.of(command, steps[:1]))
+    ahead = real.observe(Episode.of(command, steps))
+    assert ahead.confirmed == pytest.approx(right.confirmed, abs=0.05)
+    adapter = resolve_adapter("auto", resolve())
+    assert adapter
+    with SelfCheck(Config(adapter=str(adapter.path), prompt="log-command-bare", rule="likelihood")) as bare:
+        plain = bare.observe(Episode.of(command, steps))
+    assert plain.confirmed is None
+    assert plain.log_likelihood == pytest.approx(right.log_likelihood, abs=1e-3)
+    assert plain.inferred == right.inferred
+    assert plain.tokens_prefilled == right.tokens_prefilled - 1
+    with SelfCheck(Config(adapter="none", prompt="log-command-confirm", rule="likelihood")) as untaught:
+        assert untaught.observe(Episode.of(command, steps)).confirmed is None
 
 
 @pytest.mark.model

@@ -8,8 +8,14 @@ are made. Weights are fitted on all of them, the threshold is set on the success
 were fitted on other groups.
 
 An adapter says too much of rows like those that it was trained on, and what it says would weigh too much for other
-robots. So its calibration is made from adapters that were trained in the same way on other sources and other styles
-than those of the rows; each file of rows is measured with its own::
+robots. So most of its rows are of systems that it has not seen, the test part of the corpus::
+
+    python -m training.field --part test -o field.jsonl
+    python -m training.prepare --data DATA -o more.jsonl --limit 200 --seed 41 --part test
+    head -110 more.jsonl > rows.jsonl
+    python tools/make_default_calibration.py field.jsonl rows.jsonl
+
+Rows can also be measured with other adapters, each file with its own, such as those of training.leave_out::
 
     python tools/make_default_calibration.py a.jsonl b.jsonl --measured-with without-a.gguf without-b.gguf
 
@@ -50,6 +56,7 @@ def main() -> None:
     adapter = resolve_adapter(arguments.adapter, model)
     prompt = prompt_id(load_prompt(adapter.prompt if adapter else model.prompt))
     good = sum(sample.matches for sample in samples)
+    files = ", ".join(path.name for path in arguments.rows)
     made = calibrate(
         samples,
         id=f"{joined_id(model, adapter)}.{prompt.replace('/', '-')}",
@@ -57,7 +64,7 @@ def main() -> None:
         prompt_id=prompt,
         false_alarm_rate=FALSE_ALARM_RATE,
         base=None,
-        made_from=f"{good} runs in many styles and {len(samples) - good} mismatches (training.prepare)",
+        made_from=f"{good} runs and {len(samples) - good} mismatches of {files}",
     )
     print(Counter(sample.kind for sample in samples if not sample.matches))
     path = calibrations_dir() / f"{made.id}.yaml"

@@ -68,7 +68,7 @@ def test_counters_and_levels_follow_what_happens(start_node: StartNode, connect:
     }
     assert {key: values[key] for key in expected} == expected
     assert values["model"].startswith("smollm2")
-    assert values["prompt"].startswith("log-command-bare/")
+    assert values["prompt"].startswith("log-command-confirm/")
     assert 0 < float(values["seconds to verdict, median"]) <= float(values["seconds to verdict, maximum"])
 
     robot.run(MUG, DOCK, id="wrong")

@@ -63,7 +63,7 @@ def test_a_verdict_message_is_complete(robot: Client) -> None:
     assert verdict.rule == "calibrated"
     assert verdict.calibration_id.startswith("smollm2")
     assert verdict.model_id.startswith("smollm2-135m-instruct-q4_1+robot-logs")
-    assert verdict.prompt_id.startswith("log-command-bare/")
+    assert verdict.prompt_id.startswith("log-command-confirm/")
     assert verdict.computed_s > 0
     assert verdict.waited_s >= 0
     assert verdict.tokens_reused >= 0
