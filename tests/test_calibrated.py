@@ -75,6 +75,19 @@ def test_the_contrast_is_the_commands_share_of_the_probability(
     assert found["explained_all"] == pytest.approx(1 + ours / 10)
 
 
+def test_what_is_missing_counts_as_far_as_the_log_was_read(make_check: MakeCheck, engine: FakeEngine) -> None:
+    def found(*steps: str) -> tuple[float, float]:
+        engine.enqueue(COMMAND)
+        values = features(make_check().observe(Episode.of(COMMAND, steps)))
+        assert values is not None
+        return values["completed"], values["fulfilled"]
+
+    took, unread = "picked up the red mug", "0x3f 17 ok"
+    assert found(took) == (0, 0)  # nothing was put anywhere
+    assert found(took, unread) == (0.5, 0.5)
+    assert found(unread, unread) == (1, 1)  # such a log says nothing of acts, neither for nor against
+
+
 def test_what_the_run_never_mentions_is_named(calibrated: SelfCheck, engine: FakeEngine) -> None:
     engine.enqueue("charge the robot", given_log=-4, without_log=-4)
     verdict = calibrated("bring the mug to the sink", ["drove to the dock", "docked"])
