@@ -55,10 +55,10 @@ def features(evidence: Evidence) -> dict[str, float] | None:
     - ``found_last``: the same for the last step.
     - ``handled``: share of the things to be handled that were; ``found`` where the command names none.
     - ``placed``: share of the places where things are to be put that the steps of putting name; ``found`` likewise.
-    - ``completed``: share of the acts asked for that were done, often enough and to the end; what is missing counts as far
-      as the log was read, by the share of its steps in which an act was.
-    - ``fulfilled``: the product of the last three, as far as the log was read: a whole task done with the wrong thing is
-      not two thirds of a match.
+    - ``completed``: share of the acts asked for that were done, often enough and to the end; what is missing counts as
+      far as the log was read, by the share of its steps in which an act was.
+    - ``fulfilled``: the product of the last three, as far as the log was read: a whole task done with the wrong thing
+      is not two thirds of a match.
     - ``consistent``: 0 where something was done the wrong way round, or against the command, or has failed for good;
       else 1.
     - ``f1``: word F1 of the inferred instruction.

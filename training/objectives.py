@@ -62,7 +62,8 @@ class Objective:
             found, confirmed = scorer.with_confirmations(texts)
             priors = scorer.without_adapter(blank) if blank else found[:0]
         is_right = torch.tensor([right for rights in plan.rights for right in rights])
-        nll = -found[is_right].mean()
+        # Of the rows' own commands alone: other wordings are to be understood, not to be written.
+        nll = -found[torch.tensor(plan.own)].mean()
         if not plan.pairs:
             return Loss(nll, float(nll.detach()))
         margins = torch.stack(
@@ -100,7 +101,7 @@ class Loss:
 
     Attributes:
         total: what to minimize.
-        nll: the mean negative log-likelihood of the right commands and their other wordings, in nats per token.
+        nll: the mean negative log-likelihood of the rows' own commands, in nats per token.
         contrast: the mean of the contrasts; None where there are none.
         won: for every kind of mismatch, how many came out right and how many there were.
         confirmation: the mean negative log-likelihood of what is said after a command, right and wrong alike; None
@@ -138,6 +139,7 @@ class _Plan:
     logs: list[Tokens] = field(default_factory=list)
     answers: list[list[Tokens]] = field(default_factory=list)
     rights: list[list[bool]] = field(default_factory=list)  # which of the answers are right
+    own: list[int] = field(default_factory=list)  # places of the rows' own commands among the scores
     blank: list[Tokens] = field(default_factory=list)
     pairs: list[_Pair] = field(default_factory=list)
     size: int = 0
@@ -155,6 +157,7 @@ class _Plan:
         own = self._score(
             item.example.log, [command, *item.also], [*(wrong.tokens for wrong in commands), *item.denied]
         )
+        self.own.append(own)
         if commands:
             prior = len(self.blank)
             self.blank += [command, *(wrong.tokens for wrong in commands)]
