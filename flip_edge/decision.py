@@ -10,7 +10,7 @@ from flip_edge.backward import Evidence
 from flip_edge.calibration import Calibration
 from flip_edge.config import Config, Rule
 from flip_edge.episode import Episode
-from flip_edge.explanation import explain
+from flip_edge.explanation import DENIED, explain
 from flip_edge.similarity import content_words
 
 _DRIFT_STEPS = 4  # fewer say too little of where a run is going: 3 % of good runs had 3 that spoke of something else
@@ -111,10 +111,18 @@ def _on_the_way(episode: Episode, evidence: Evidence) -> tuple[Outcome, str]:
         return Outcome.UNKNOWN, evidence.failure
     if evidence.explained is None or evidence.support is None:
         return Outcome.UNKNOWN, "the evidence that a look on the way needs is not known under this prompt"
-    if len(episode.steps) < _DRIFT_STEPS or evidence.explained > 0 or evidence.support.found > 0:
+    if len(episode.steps) < _DRIFT_STEPS or evidence.support.found > 0 or _may_be(evidence):
         return Outcome.UNKNOWN, f"not finished: {told}, nothing says that the robot is about something else"
     implied = f'; they imply "{evidence.inferred}"' if evidence.inferred else ""
     return Outcome.MISMATCH, f"drifting: {told}, none speaks of what was commanded{implied}"
+
+
+def _may_be(evidence: Evidence) -> bool:
+    """Whether the model sees anything of the command in a run that goes on."""
+    explained = evidence.explained or 0.0
+    if evidence.confirmed is None:
+        return explained > 0
+    return explained >= _EXPLAINED or evidence.confirmed >= DENIED
 
 
 def _f1_name(evidence: Evidence) -> str:

@@ -8,7 +8,9 @@ from flip_edge.fulfilment import Demand
 
 _INFORMATION = 2.0  # nats from which a word of the command is worth naming
 _RELATED = 0.3  # share of the command's information that the log must mention for an exchange to be one
-_DENIED = 0.2  # probability below which the model's own "no" is worth telling
+DENIED = 0.2
+"""The probability below which the model's own "no" counts."""
+
 _SHOWN = 6  # words that a sentence lists at most
 
 
@@ -48,7 +50,7 @@ def explain(evidence: Evidence) -> tuple[str, ...]:
         ]
         if absent:
             findings.append(f"the run never mentions {', '.join(dict.fromkeys(absent[:_SHOWN]))}")
-    if evidence.confirmed is not None and evidence.confirmed < _DENIED:
+    if evidence.confirmed is not None and evidence.confirmed < DENIED:
         findings.append(f"the model gives {evidence.confirmed:.0%} that the log fulfils the command")
     if evidence.inferred:
         findings.append(f'the steps imply "{evidence.inferred}"')

@@ -276,6 +276,22 @@ def look(check: SelfCheck, command: str, *steps: str) -> tuple[Outcome, str]:
 ELSEWHERE = ("drove to the charging dock", "docked", "began to charge", "waited")
 
 
+@pytest.mark.parametrize(
+    ("given_log", "confirmed", "outcome"),
+    [
+        (-2.7, 0.05, Outcome.MISMATCH),  # a tenth of the command explained: words in common
+        (-2.7, 0.3, Outcome.UNKNOWN),  # the model does not rule out that it is about the command
+        (-2.0, 0.05, Outcome.UNKNOWN),
+    ],
+)
+def test_a_model_that_confirms_has_a_say_in_what_is_a_drift(
+    make_check: MakeCheck, engine: FakeEngine, given_log: float, confirmed: float, outcome: Outcome
+) -> None:
+    engine.enqueue("charge the robot", given_log=given_log, without_log=-3, confirmed=confirmed)
+    check = make_check(prompt="log-command-confirm")
+    assert look(check, "bring the mug to the sink", *ELSEWHERE)[0] is outcome
+
+
 @pytest.mark.parametrize("rule", ["likelihood", "f1"])
 def test_steps_that_speak_of_something_else_are_a_drift(make_check: MakeCheck, engine: FakeEngine, rule: str) -> None:
     engine.enqueue("charge the robot", given_log=-4, without_log=-3)
