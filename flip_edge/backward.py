@@ -22,7 +22,7 @@ from flip_edge.contrast import Alternative, alternatives
 from flip_edge.episode import Episode
 from flip_edge.errors import CheckError, ConfigError, ContextOverflowError
 from flip_edge.fulfilment import Fulfilment, fulfilment
-from flip_edge.prompts import CompletionPrompt, Piece, PromptFormat, Query, foreign_script
+from flip_edge.prompts import Piece, PromptFormat, Query, foreign_script
 from flip_edge.similarity import Overlap, compare, spelled_as
 from flip_edge.support import Support, support
 
@@ -264,7 +264,7 @@ class BackwardInference:
 
     def _weigh(self, episode: Episode, evidence: Evidence) -> Evidence:
         answer = self.prompt.answer_text(episode.command)
-        confirmation = self.prompt.confirmation if isinstance(self.prompt, CompletionPrompt) else None
+        confirmation = self.prompt.confirmation
         said = (confirmation.yes, confirmation.no) if confirmation else ("",)
         *after_log, without = self._engine.log_likelihoods(
             [*(Query(answer, then=text) for text in said), Query(answer, given_log=False)]

@@ -61,7 +61,6 @@ class Objective:
         else:
             found, confirmed = scorer.with_confirmations(texts)
             priors = scorer.without_adapter(blank) if blank else found[:0]
-        is_right = torch.tensor([right for rights in plan.rights for right in rights])
         # Of the rows' own commands alone: other wordings are to be understood, not to be written.
         nll = -found[torch.tensor(plan.own)].mean()
         if not plan.pairs:
@@ -82,6 +81,7 @@ class Objective:
         total = contrast + self.likelihood_weight * nll
         if self.confirmation is None:
             return Loss(total, float(nll.detach()), float(contrast.detach()), won)
+        is_right = torch.tensor([right for rights in plan.rights for right in rights])
         confirmation = -(confirmed[is_right].mean() + confirmed[~is_right].mean()) / 2
         total = total + self.confirmation_weight * confirmation
         return Loss(total, float(nll.detach()), float(contrast.detach()), won, float(confirmation.detach()))

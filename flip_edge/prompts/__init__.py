@@ -187,6 +187,11 @@ class ChatPrompt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return False
 
     @property
+    def confirmation(self) -> Confirmation | None:
+        """None: the answer is JSON."""
+        return None
+
+    @property
     def stop(self) -> str | None:
         """Where generation ends: at the model's own end of turn."""
         return None

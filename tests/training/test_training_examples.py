@@ -142,6 +142,7 @@ def test_what_confirms_an_answer_follows_it_and_is_no_part_of_it() -> None:
     assert packed.lengths.tolist() == [2, 1, 2]
 
 
+@pytest.mark.model
 def test_other_wordings_are_answers_too(tmp_path: Path, model_path: Path, rows_file: Path) -> None:
     row = json.loads(rows_file.read_text(encoding="utf-8").splitlines()[0])
     file = tmp_path / "rows.jsonl"
