@@ -110,9 +110,28 @@ def requantize(source: Path, target: Path, file_type: str, *, n_threads: int = 0
         )
 
 
-def ordinary(path: Path, *, n_ctx: int, n_threads: int) -> Any:
-    """The ordinary interface of llama-cpp-python on a model, to compare with: a ``llama_cpp.Llama``."""
-    return llama_cpp.Llama(str(path), n_ctx=n_ctx, n_threads=n_threads, n_threads_batch=n_threads, verbose=False)
+_default_model_params = llama_cpp.llama_model_default_params
+
+
+def _model_params() -> Any:
+    params = _default_model_params()
+    if "AMX_INT8 = 1" in system_info():
+        # llama.cpp's products with AMX tiles crash on many machines (ggml-org/llama.cpp issue 20824, pull request
+        # 26954; seen with llama-cpp-python 0.3.36, built there). They are made of weights in extra buffers alone.
+        params.use_extra_bufts = False
+    return params
+
+
+def ordinary(path: Path, *, n_ctx: int, n_threads: int, **options: Any) -> Any:
+    """The ordinary interface of llama-cpp-python on a model, to compare with; ``options`` as for ``Llama``."""
+    library = llama_cpp.llama_cpp
+    library.llama_model_default_params = _model_params  # for which Llama has no option
+    try:
+        return llama_cpp.Llama(
+            str(path), n_ctx=n_ctx, n_threads=n_threads, n_threads_batch=n_threads, verbose=False, **options
+        )
+    finally:
+        library.llama_model_default_params = _default_model_params
 
 
 class Context:
@@ -172,7 +191,7 @@ class Context:
             raise ModelError(f"no model file at {self.path}; fetch one with: flip-edge models pull")
         _complaints.clear()
         llama_cpp.llama_backend_init()
-        model_params = llama_cpp.llama_model_default_params()
+        model_params = _model_params()
         model_params.n_gpu_layers = n_gpu_layers
         model_params.check_tensors = check_tensors
         self._model = llama_cpp.llama_model_load_from_file(os.fsencode(self.path), model_params)

@@ -26,6 +26,7 @@ from flip_edge.errors import (
     DeadlineError,
     ModelError,
 )
+from flip_edge.llama import ordinary
 from flip_edge.prompts import Piece, Query
 
 pytestmark = pytest.mark.model
@@ -42,6 +43,27 @@ MUG = [Piece("Robot log:\n"), Piece("- picked up the mug\n"), Piece("- put it in
 TRASH = [Piece("Robot log:\n"), Piece("- took the trash out of the kitchen\n"), Piece("Command:")]
 KITCHEN = [Piece("Robot log:\n- drove to the kitchen\n- stopped at the kitchen\nCommand:")]  # plain, after PREFIX
 ANSWER = " bring the mug to the sink\n"
+
+
+def test_no_product_is_made_with_amx(monkeypatch: pytest.MonkeyPatch, model_path: Path) -> None:
+    """Where llama.cpp could, it may crash; what it would make them of are weights in extra buffers."""
+    import llama_cpp
+
+    extra = []
+    load = llama_cpp.llama_cpp.llama_model_load_from_file
+
+    def loading(path: bytes, params: llama_cpp.llama_model_params) -> object:
+        extra.append(params.use_extra_bufts)
+        return load(path, params)
+
+    monkeypatch.setattr(llama_cpp, "llama_model_load_from_file", loading)
+    monkeypatch.setattr(llama_cpp.llama_cpp, "llama_model_load_from_file", loading)
+    for features, used in (("AVX2 = 1 | AMX_INT8 = 1 | ", False), ("AVX2 = 1 | ", True)):
+        monkeypatch.setattr("flip_edge.llama.system_info", lambda: features)  # noqa: B023
+        Engine(model_path, n_ctx=64, n_threads=1).close()
+        ordinary(model_path, n_ctx=64, n_threads=1).close()
+        assert extra == [used, used]
+        extra.clear()
 
 
 def waypoints(count: int) -> list[Piece]:
@@ -87,12 +109,8 @@ class Reference:
     """The ordinary high-level interface, asked for all logits, and a float64 softmax of our own."""
 
     def __init__(self, path: Path) -> None:
-        import llama_cpp
-
         # Without flash attention, as the engine runs on a CPU.
-        self.llama = llama_cpp.Llama(
-            str(path), n_ctx=N_CTX, logits_all=True, flash_attn=False, n_threads=1, n_threads_batch=1, verbose=False
-        )
+        self.llama = ordinary(path, n_ctx=N_CTX, n_threads=1, logits_all=True, flash_attn=False)
 
     def tokens(self, pieces: Sequence[Piece]) -> list[int]:
         found: list[int] = []
