@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from flip_edge.errors import FlipEdgeError, InputError
 
-CORPUS = Path(__file__).parent / "data" / "field.jsonl"
+CORPUS = tuple(sorted((Path(__file__).parent / "data").glob("field*.jsonl")))
 PARTS = ("train", "test", "all")
 _TEST = 8  # one of so many systems is for testing
 
@@ -62,24 +62,25 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     also: tuple[str, ...] = ()  # other wordings of the command
 
 
-def runs(path: Path = CORPUS) -> Iterator[Run]:
+def runs(files: Iterable[Path] = CORPUS) -> Iterator[Run]:
     """The runs of a corpus.
 
     Raises:
-        InputError: the file cannot be read, or a line is none; the message names it.
+        InputError: a file cannot be read, or a line is none; the message names it.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    for number, line in enumerate(lines, start=1):
+    for path in files:
         try:
-            run = msgspec.json.decode(line, type=Run)
-            for miss in run.negatives:
-                _checked(run, miss)
-        except (msgspec.MsgspecError, InputError) as error:
-            raise InputError(f"{path}: line {number}: {error}") from None
-        yield run
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from error
+        for number, line in enumerate(lines, start=1):
+            try:
+                run = msgspec.json.decode(line, type=Run)
+                for miss in run.negatives:
+                    _checked(run, miss)
+            except (msgspec.MsgspecError, InputError) as error:
+                raise InputError(f"{path}: line {number}: {error}") from None
+            yield run
 
 
 def _checked(run: Run, miss: Miss) -> None:
@@ -92,13 +93,13 @@ def _checked(run: Run, miss: Miss) -> None:
         raise InputError(f"{miss.kind}: the command is the run's own")
 
 
-def rows(part: str = "all", path: Path = CORPUS) -> Iterator[dict[str, object]]:
+def rows(part: str = "all", files: Iterable[Path] = CORPUS) -> Iterator[dict[str, object]]:
     """Rows as :mod:`training.prepare` writes them; those for testing are of systems that training has not seen.
 
     Raises:
         InputError: as for :func:`runs`.
     """
-    for number, run in enumerate(runs(path)):
+    for number, run in enumerate(runs(files)):
         is_test = int(sha256(run.source.lower().encode()).hexdigest(), 16) % _TEST == 0
         if part != "all" and is_test != (part == "test"):
             continue
@@ -122,7 +123,7 @@ def rows(part: str = "all", path: Path = CORPUS) -> Iterator[dict[str, object]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run it and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.field", description="Write the rows of the corpus.")
-    parser.add_argument("--corpus", type=Path, default=CORPUS, metavar="FIELD.jsonl", help="another one")
+    parser.add_argument("--corpus", type=Path, nargs="+", default=CORPUS, metavar="FIELD.jsonl", help="another one")
     parser.add_argument("--part", choices=PARTS, default="all", help="train and test have no system in common")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.jsonl")
     arguments = parser.parse_args(argv)

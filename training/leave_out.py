@@ -23,6 +23,7 @@ import numpy as np
 
 from flip_edge.calibrate import score_weights
 from flip_edge.errors import FlipEdgeError, InputError
+from flip_edge.models import sha256_of
 from flip_edge.statistics import auroc
 from training import prepare
 from training.evidence import Observed, observed
@@ -61,6 +62,8 @@ class Recipe:
     Attributes:
         rows: to train on.
         contrast_steps: of stage 2.
+        start: an adapter that knows none of the sources, such as one of the corpus alone, to begin stage 2 with; None
+            for stage 1 on the fold's own rows.
         test_rows: to ask it about.
         negatives: of a row that it is asked about, at most.
         sources: there are.
@@ -69,6 +72,7 @@ class Recipe:
 
     rows: int = 2000
     contrast_steps: int = 60
+    start: Path | None = None
     test_rows: int = 110
     negatives: int = 4
     sources: tuple[str, ...] = tuple(prepare.SOURCES)
@@ -108,9 +112,16 @@ def make_fold(fold: Fold, data: Path, folder: Path, recipe: Recipe, *, n_threads
     if not adapter.exists():
         first = Options(rows, dtype=best_dtype("cpu"), seed=recipe.seed)
         second = replace(
-            first, objective="contrast", start=folder / "likelihood", learning_rate=5e-4, steps=recipe.contrast_steps
+            first,
+            objective="contrast",
+            start=recipe.start or folder / "likelihood",
+            learning_rate=5e-4,
+            steps=recipe.contrast_steps,
         )
-        for stage, options in (("likelihood", first), ("contrast", second)):
+        stages = {"likelihood": first, "contrast": second}
+        if recipe.start:
+            del stages["likelihood"]
+        for stage, options in stages.items():
             # A stage that has finished goes on for no steps at all.
             if not train(options, folder / stage, every=50, resume=(folder / stage / "checkpoint.pt").exists()):
                 raise KeyboardInterrupt
@@ -122,7 +133,8 @@ def make_fold(fold: Fold, data: Path, folder: Path, recipe: Recipe, *, n_threads
 
 def _keep_recipe(folder: Path, recipe: Recipe) -> None:
     """What lies in a folder must have been made by the same recipe."""
-    file, text = folder / "recipe.json", json.dumps(vars(recipe))
+    start = recipe.start and sha256_of(recipe.start)
+    file, text = folder / "recipe.json", json.dumps({**vars(recipe), "start": start})
     if file.exists() and file.read_text(encoding="utf-8") != text:
         raise InputError(f"{folder} was begun with another recipe; give the same options, or another folder")
     file.write_text(text, encoding="utf-8")
@@ -236,6 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fold", action="append", choices=FOLDS, help="make this one; can be repeated (default: all)")
     parser.add_argument("--rows", type=int, default=default.rows, help="that each adapter is trained on")
     parser.add_argument("--contrast-steps", type=int, default=default.contrast_steps, help="of stage 2")
+    parser.add_argument("--start", type=Path, metavar="ADAPTER.gguf", help="begin there, without stage 1")
     parser.add_argument("--test-rows", type=int, default=default.test_rows, help="that each is asked about")
     parser.add_argument(
         "--source", action="append", choices=prepare.SOURCES, help="there is; can be repeated (default: all)"
@@ -246,6 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = Recipe(
         rows=arguments.rows,
         contrast_steps=arguments.contrast_steps,
+        start=arguments.start,
         test_rows=arguments.test_rows,
         sources=tuple(arguments.source or default.sources),
         seed=arguments.seed,

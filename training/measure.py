@@ -27,7 +27,7 @@ from flip_edge.errors import CheckError, FlipEdgeError, InputError
 from flip_edge.statistics import auroc
 from training.examples import read_lines
 
-COLUMNS = ("F1", "likelihood", "gain", "score", "words found")
+COLUMNS = ("F1", "likelihood", "gain", "confirmed", "score", "words found")
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ def _scores(check: SelfCheck, episode: Episode, calibration: Calibration | None)
     f1 = evidence.overlap.f1 if evidence.overlap else 0.0
     score = calibration.score(evidence) if calibration else None
     words = WordOverlap().scores(episode)[1]
-    return [f1, evidence.log_likelihood, evidence.gain, np.nan if score is None else score, words or 0.0]
+    unknown = (np.nan if value is None else value for value in (evidence.confirmed, score))
+    return [f1, evidence.log_likelihood, evidence.gain, *unknown, words or 0.0]
 
 
 def table(pairs: Sequence[Pair], by: str) -> Iterator[str]:

@@ -29,7 +29,7 @@ def test_near_misses_are_edits_of_the_run(tmp_path: Path) -> None:
         {"kind": "wrong_place", "command": "put the mug on the shelf"},
         {"kind": "other_run", "actions": ["mopped the hall"]},
     )
-    (row,) = rows(path=corpus)
+    (row,) = rows(files=[corpus])
     assert row["command"] == RUN["command"]
     assert row["also"] == ["mug into the sink"]
     assert row["actions"] == RUN["actions"]
@@ -55,7 +55,7 @@ def test_near_misses_are_edits_of_the_run(tmp_path: Path) -> None:
 )
 def test_an_edit_that_makes_no_mismatch_is_refused(miss: dict[str, object], said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said) as error:
-        list(runs(written(tmp_path / "field.jsonl", miss)))
+        list(runs([written(tmp_path / "field.jsonl", miss)]))
     assert "line 1" in str(error.value)
 
 

@@ -42,6 +42,7 @@ def test_each_mismatch_stands_beside_its_right_run(make_check: Callable[..., Sel
     assert cut.right[found["F1"]] == 1.0 > wrong.wrong[found["F1"]] > 0
     assert [pair[found["words found"]] for pair in (cut.right, cut.wrong, wrong.wrong)] == [1.0, 0.5, 0.5]
     assert np.isnan(cut.right[found["score"]])  # there is no calibration
+    assert np.isnan(cut.right[found["confirmed"]])  # and the prompt does not ask
     assert engine.logs[0] != engine.logs[1]
     assert engine.logs[0] == engine.logs[2]
 
@@ -57,14 +58,14 @@ def test_a_run_that_cannot_be_checked_is_an_error(
 
 def test_the_table_has_an_area_for_every_line() -> None:
     pairs = [
-        Pair("alfred", "people", "cut", [1.0, -1, 2, 0.9, 1], [0.5, -2, 1, 0.5, 1]),
-        Pair("alfred", "terse", "cut", [0.2, -1, 2, 0.9, 1], [0.5, -2, 1, 0.95, 1]),
-        Pair("saycan", "terse", "other_run", [1.0, -1, 2, 0.9, 1], [0.0, -2, 1, 0.5, 0]),
+        Pair("alfred", "people", "cut", [1.0, -1, 2, 0.8, 0.9, 1], [0.5, -2, 1, 0.8, 0.5, 1]),
+        Pair("alfred", "terse", "cut", [0.2, -1, 2, 0.8, 0.9, 1], [0.5, -2, 1, 0.7, 0.95, 1]),
+        Pair("saycan", "terse", "other_run", [1.0, -1, 2, np.nan, 0.9, 1], [0.0, -2, 1, 0.2, 0.5, 0]),
     ]
     lines = {line[:28].strip(): line[28:].split() for line in table(pairs, "kind")}
     assert lines["AUROC"][0] == "pairs"
-    assert lines["cut"] == ["2", "0.500", "1.000", "1.000", "0.500", "0.500"]
-    assert lines["other_run"] == ["1", "1.000", "1.000", "1.000", "1.000", "1.000"]
+    assert lines["cut"] == ["2", "0.500", "1.000", "1.000", "0.750", "0.500", "0.500"]
+    assert lines["other_run"] == ["1", "1.000", "1.000", "1.000", "0.500", "1.000", "1.000"]
     assert lines["all"][0] == "3"
     assert list(table(pairs, "style"))[1].startswith("people, unfinished")
     assert [line[:28].strip() for line in table(pairs, "source")][1:-1] == ["alfred, unfinished", "saycan, another"]
