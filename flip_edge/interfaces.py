@@ -35,7 +35,6 @@ _OTHER_NAMES = {
     "missing": "missing_words",
     "unexpected": "unexpected_words",
 }
-_NOT_SENT = {"explained", "confirmed"}  # parts of the score that messages have no field for
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,6 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
     """The fields of a Verdict message but its header; figures that are not known are NaN, such texts empty."""
     found: dict[str, Any] = {}
     for field in fields(Verdict):
-        if field.name in _NOT_SENT:
-            continue
         value = getattr(verdict, field.name)
         if value is None:
             value = math.nan if "float" in str(field.type) else ""

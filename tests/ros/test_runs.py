@@ -59,6 +59,9 @@ def test_a_verdict_message_is_complete(robot: Client) -> None:
     assert 0 <= verdict.recall <= 1
     assert verdict.log_likelihood < 0
     assert verdict.gain == pytest.approx(verdict.log_likelihood - verdict.log_likelihood_without_log, abs=1e-4)
+    expected = 1 - verdict.log_likelihood / verdict.log_likelihood_without_log
+    assert verdict.explained == pytest.approx(expected, abs=1e-4)
+    assert 0.5 < verdict.confirmed <= 1
     assert 0 < verdict.score_threshold <= verdict.score <= 1
     assert verdict.rule == "calibrated"
     assert verdict.calibration_id.startswith("smollm2")

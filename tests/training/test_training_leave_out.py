@@ -82,6 +82,17 @@ def test_a_folder_keeps_to_one_recipe(tmp_path: Path) -> None:
         leave_out._keep_recipe(tmp_path, Recipe(rows=7))
 
 
+def test_an_adapter_to_start_with_is_known_by_its_content(tmp_path: Path) -> None:
+    adapters = [tmp_path / f"{name}.gguf" for name in ("one", "same", "other")]
+    for adapter, content in zip(adapters, (b"a", b"a", b"b"), strict=True):
+        adapter.write_bytes(content)
+    one, same, other = adapters
+    leave_out._keep_recipe(tmp_path, Recipe(start=one))
+    leave_out._keep_recipe(tmp_path, Recipe(start=same))
+    with pytest.raises(InputError, match="begun with another recipe"):
+        leave_out._keep_recipe(tmp_path, Recipe(start=other))
+
+
 def test_one_fold_from_rows_to_what_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="torch is in the extra [train]")
     pytest.importorskip("minigrid", reason="minigrid is in the extra [train]")
