@@ -110,11 +110,8 @@ def requantize(source: Path, target: Path, file_type: str, *, n_threads: int = 0
         )
 
 
-_default_model_params = llama_cpp.llama_model_default_params
-
-
 def _model_params() -> Any:
-    params = _default_model_params()
+    params = llama_cpp.llama_model_default_params()
     if "AMX_INT8 = 1" in system_info():
         # llama.cpp's products with AMX tiles crash on many machines (ggml-org/llama.cpp issue 20824, pull request
         # 26954; seen with llama-cpp-python 0.3.36, built there). They are made of weights in extra buffers alone.
@@ -124,14 +121,14 @@ def _model_params() -> Any:
 
 def ordinary(path: Path, *, n_ctx: int, n_threads: int, **options: Any) -> Any:
     """The ordinary interface of llama-cpp-python on a model, to compare with; ``options`` as for ``Llama``."""
-    library = llama_cpp.llama_cpp
-    library.llama_model_default_params = _model_params  # for which Llama has no option
+    library = llama_cpp.llama_cpp  # where Llama looks its functions up; it has no option for this one
+    library.llama_model_default_params = _model_params
     try:
         return llama_cpp.Llama(
             str(path), n_ctx=n_ctx, n_threads=n_threads, n_threads_batch=n_threads, verbose=False, **options
         )
     finally:
-        library.llama_model_default_params = _default_model_params
+        library.llama_model_default_params = llama_cpp.llama_model_default_params
 
 
 class Context:

@@ -69,18 +69,22 @@ def runs(files: Iterable[Path] = CORPUS) -> Iterator[Run]:
         InputError: a file cannot be read, or a line is none; the message names it.
     """
     for path in files:
+        yield from _read(path)
+
+
+def _read(path: Path) -> Iterator[Run]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    for number, line in enumerate(lines, start=1):
         try:
-            lines = path.read_bytes().splitlines()
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from error
-        for number, line in enumerate(lines, start=1):
-            try:
-                run = msgspec.json.decode(line, type=Run)
-                for miss in run.negatives:
-                    _checked(run, miss)
-            except (msgspec.MsgspecError, InputError) as error:
-                raise InputError(f"{path}: line {number}: {error}") from None
-            yield run
+            run = msgspec.json.decode(line, type=Run)
+            for miss in run.negatives:
+                _checked(run, miss)
+        except (msgspec.MsgspecError, InputError) as error:
+            raise InputError(f"{path}: line {number}: {error}") from None
+        yield run
 
 
 def _checked(run: Run, miss: Miss) -> None:

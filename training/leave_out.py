@@ -118,10 +118,8 @@ def make_fold(fold: Fold, data: Path, folder: Path, recipe: Recipe, *, n_threads
             learning_rate=5e-4,
             steps=recipe.contrast_steps,
         )
-        stages = {"likelihood": first, "contrast": second}
-        if recipe.start:
-            del stages["likelihood"]
-        for stage, options in stages.items():
+        stages = [("contrast", second)] if recipe.start else [("likelihood", first), ("contrast", second)]
+        for stage, options in stages:
             # A stage that has finished goes on for no steps at all.
             if not train(options, folder / stage, every=50, resume=(folder / stage / "checkpoint.pt").exists()):
                 raise KeyboardInterrupt
