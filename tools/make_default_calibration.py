@@ -10,7 +10,7 @@ were fitted on other groups.
 An adapter says too much of rows like those that it was trained on, and what it says would weigh too much for other
 robots. So most of its rows are of systems that it has not seen, the test part of the corpus::
 
-    python -m training.field --part test -o field.jsonl      # what ships was made of some of it
+    python -m training.field --part test -o field.jsonl      # what ships: docs/evidence.md
     python -m training.prepare --data DATA -o more.jsonl --limit 200 --seed 41 --part test
     head -110 more.jsonl > rows.jsonl
     python tools/make_default_calibration.py field.jsonl rows.jsonl
