@@ -51,15 +51,15 @@ class Objective:
         """The loss of a batch; without mismatches it is the likelihood alone."""
         plan = _Plan.of(items)
         texts = [
-            self._confirmed(log, answers, rights)
+            self._branching(log, answers, rights)
             for log, answers, rights in zip(plan.logs, plan.answers, plan.rights, strict=True)
         ]
         blank = [Branching(self.without_log, tuple(plan.blank))] if plan.blank else []
         if blank and self.prior == "adapted":
-            scores, confirmed = scorer.with_confirmations([*texts, *blank])
+            scores, confirmations = scorer.with_confirmations([*texts, *blank])
             found, priors = scores[: plan.size], scores[plan.size :]
         else:
-            found, confirmed = scorer.with_confirmations(texts)
+            found, confirmations = scorer.with_confirmations(texts)
             priors = scorer.without_adapter(blank) if blank else found[:0]
         # Of the rows' own commands alone: other wordings are to be understood, not to be written.
         nll = -found[torch.tensor(plan.own)].mean()
@@ -82,11 +82,11 @@ class Objective:
         if self.confirmation is None:
             return Loss(total, float(nll.detach()), float(contrast.detach()), won)
         is_right = torch.tensor([right for rights in plan.rights for right in rights])
-        confirmation = -(confirmed[is_right].mean() + confirmed[~is_right].mean()) / 2
+        confirmation = -(confirmations[is_right].mean() + confirmations[~is_right].mean()) / 2
         total = total + self.confirmation_weight * confirmation
         return Loss(total, float(nll.detach()), float(contrast.detach()), won, float(confirmation.detach()))
 
-    def _confirmed(self, log: Tokens, answers: Sequence[Tokens], rights: Sequence[bool]) -> Branching:
+    def _branching(self, log: Tokens, answers: Sequence[Tokens], rights: Sequence[bool]) -> Branching:
         """Answers with what is to be said after each, where something is."""
         if self.confirmation is None:
             return Branching(log, tuple(answers))

@@ -136,12 +136,12 @@ class Branching:
     Attributes:
         log: what stands before each of them.
         answers: what is weighed.
-        confirmed: whether the last token of an answer says if it is right, and is no part of it.
+        has_confirmation: whether the last token of an answer says if it is right, and is no part of it.
     """
 
     log: Tokens
     answers: tuple[Tokens, ...]
-    confirmed: bool = False
+    has_confirmation: bool = False
 
     def __len__(self) -> int:
         return len(self.log) + sum(map(len, self.answers))
@@ -204,11 +204,11 @@ def pack(texts: Sequence[Branching]) -> Packed:
                 sources += [line * width + place for place in before]
                 targets += answer
                 owners += [int(first_answer[index]) + number] * len(answer)
-                confirmations += [False] * (len(answer) - 1) + [item.confirmed]
+                confirmations += [False] * (len(answer) - 1) + [item.has_confirmation]
     same_text = text[:, :, None] == text[:, None, :]
     same_branch = (branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :])
     mask = same_text & same_branch & np.tri(width, dtype=np.bool_)
-    lengths = [len(answer) - item.confirmed for item in texts for answer in item.answers]
+    lengths = [len(answer) - item.has_confirmation for item in texts for answer in item.answers]
     return Packed(
         tokens,
         positions,
