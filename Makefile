@@ -26,8 +26,10 @@ unexport PYTHONPATH
 demo: setup
 	$(bin)/flip-edge demo
 
+# Tests of nodes go one after the other: they start processes of their own, and some are about time.
 test: $(stamps)/demo $(stamps)/test model
-	$(bin)/python -m pytest
+	$(bin)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/ros
+	$(bin)/python -m pytest tests/ros
 
 # Both stages, and one row checked under llama.cpp; it shows that all fits together.
 smoke := build/train-smoke
