@@ -2,6 +2,7 @@
 
 Runs that began at the same adapter, such as two second stages of one first stage, end in the same valley, and between
 them it is lower: Wortsman et al., "Model soups", arXiv 2203.05482. Adapters of different beginnings do not mix.
+What they began at mixes with them, too: an exported adapter can stand beside the folders of runs.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from flip_edge.errors import FlipEdgeError, InputError
+from flip_edge.models import resolve
 from training.checkpoint import OPTIONS_FILE, sha256
-from training.export import read_run
+from training.export import exported_options, read_exported, read_run
 from training.model import ADAPTER_FILE
 
 _CONFIG_FILE = "adapter_config.json"
@@ -29,13 +31,22 @@ def average(runs: Sequence[Path], folder: Path) -> None:
     """Write the mean of the adapters of training runs, as the folder of a run that can be exported or started from.
 
     Args:
-        runs: folders of training runs.
+        runs: folders of training runs, and exported adapters; the first is a folder.
         folder: for the mean.
 
     Raises:
         InputError: a run has no adapter, or they are of different shapes, models or prompts.
     """
-    _, adapters, options = zip(*map(read_run, runs), strict=True)
+    _, first, own = read_run(runs[0])
+    adapters, options = [first], [own]
+    for run in runs[1:]:
+        if run.is_file():
+            options.append(exported_options(run))
+            adapters.append(read_exported(run, resolve(own["model"]).path))
+        else:
+            _, adapter, theirs = read_run(run)
+            options.append(theirs)
+            adapters.append(adapter)
     for run, other in zip(runs, options, strict=True):
         if missing := [name for name in _SHAPE if name not in other]:
             raise InputError(f"{run} does not say its {', '.join(missing)}; give the folder of a training run")
@@ -45,7 +56,7 @@ def average(runs: Sequence[Path], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(runs[0] / _CONFIG_FILE, folder / _CONFIG_FILE)
     kept = {name: options[0][name] for name in ("model", *_SHAPE)}
-    kept["mean_of"] = [sha256(run / ADAPTER_FILE) for run in runs]
+    kept["mean_of"] = [sha256(run if run.is_file() else run / ADAPTER_FILE) for run in runs]
     (folder / OPTIONS_FILE).write_text(json.dumps(kept, indent=1), encoding="utf-8")
     save_file(mean, folder / ADAPTER_FILE)
 
@@ -55,7 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.average", description="Write the mean of adapters that began alike."
     )
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="the folder of a training run")
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="the folder of a training run; after it, an exported adapter, too",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a folder for the mean")
     arguments = parser.parse_args(argv)
     try:

@@ -188,6 +188,28 @@ def read_exported(adapter: Path, model: Path) -> dict[str, Floats]:
     return found
 
 
+def exported_options(adapter: Path) -> dict[str, Any]:
+    """What an exported adapter says of itself, in the words of a run's options: rank, alpha, model and prompt.
+
+    Raises:
+        InputError: it is no GGUF file, or it does not say all of that.
+    """
+    try:
+        reader = gguf.GGUFReader(adapter)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{adapter} is no GGUF file: {error}") from None
+    keys = {
+        "alpha": gguf.Keys.Adapter.LORA_ALPHA,
+        "model_sha256": "flip_edge.model_sha256",
+        "prompt": "flip_edge.prompt",
+    }
+    fields = {name: reader.get_field(key) for name, key in keys.items()}
+    ranks = {int(tensor.shape[1]) for tensor in reader.tensors if tensor.name.endswith(".lora_a")}
+    if len(ranks) != 1 or any(field is None for field in fields.values()):
+        raise InputError(f"{adapter} is no adapter of training.export")
+    return {"rank": ranks.pop()} | {name: field.contents() for name, field in fields.items() if field}
+
+
 def permuted_back(rows: Floats, heads: int) -> Floats:
     """What :func:`permuted` was given.
 

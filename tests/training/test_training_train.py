@@ -406,6 +406,11 @@ def test_the_mean_of_two_second_stages(options: Options, tmp_path: Path) -> None
     with Engine(Path(options.model), n_ctx=256, n_threads=1, adapter=tmp_path / "mean.gguf"):
         pass
     train(replace(options, start=tmp_path / "mean", steps=1), tmp_path / "four")
+    export(tmp_path / "three", tmp_path / "three.gguf")  # in half precision
+    average([tmp_path / "two", tmp_path / "three.gguf"], tmp_path / "again")
+    again = load_file(tmp_path / "again" / ADAPTER_FILE)
+    for name in two:
+        np.testing.assert_allclose(again[name], mean[name], rtol=1e-3, atol=1e-4)
 
 
 def test_what_has_no_mean(options: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,6 +419,11 @@ def test_what_has_no_mean(options: Options, tmp_path: Path, capsys: pytest.Captu
     for other, reason in (("small", "differs from .*one in rank"), ("none", "no adapter in .*none")):
         with pytest.raises(InputError, match=reason):
             average([tmp_path / "one", tmp_path / other], tmp_path / "mean")
+    export(tmp_path / "small", tmp_path / "small.gguf")
+    with pytest.raises(InputError, match=r"small\.gguf differs from .*one in rank"):
+        average([tmp_path / "one", tmp_path / "small.gguf"], tmp_path / "mean")
+    with pytest.raises(InputError, match=r"no adapter of training\.export"):
+        average([tmp_path / "one", Path(options.model)], tmp_path / "mean")
     assert average_main([str(tmp_path / "one"), str(tmp_path / "none"), "-o", str(tmp_path / "mean")]) == 2
     assert "give the folder of a training run" in capsys.readouterr().err
     assert not (tmp_path / "mean").exists()
