@@ -80,7 +80,7 @@ def test_a_verdict_is_complete(real: SelfCheck, fresh: Verdict) -> None:
     assert fresh.outcome is Outcome.MATCH
     assert (fresh.inferred, fresh.f1, fresh.tokens_generated) == (None, None, 0)
     assert "no instruction was inferred, as none could change the verdict" in fresh.reason
-    assert (fresh.model_id, fresh.prompt_id) == ("smollm2-135m-instruct-q4_1+robot-logs-4", "log-command-confirm/1")
+    assert (fresh.model_id, fresh.prompt_id) == ("smollm2-135m-instruct-q4_1+robot-logs-5", "log-command-confirm/1")
     assert 0 < fresh.tokens_prefilled < 60
     assert 0 < real(*MUG).computed_s < 60
 

@@ -731,5 +731,5 @@ def test_a_context_beyond_the_models_is_bad_input(model_path: Path, tmp_path: Pa
 def test_models_verify_on_the_real_model(model_path: Path) -> None:
     ran = in_a_process(flip_edge("models", "verify", "default", model_path))
     assert (ran.returncode, ran.stderr) == (0, b"")
-    assert b"default + robot-logs-4: good (sha256 as promised)" in ran.stdout
+    assert b"default + robot-logs-5: good (sha256 as promised)" in ran.stdout
     assert b"its checksum is not known here" in ran.stdout

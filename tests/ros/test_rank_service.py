@@ -65,8 +65,9 @@ def test_the_plan_that_does_it_is_first_and_why_is_told(robot: Client) -> None:
     assert [one.place for one in answer.ranking] == [1, 2, 3]
     assert [one.index for one in answer.ranking] == [2, 1, 0]
     first, _, last = answer.ranking
-    assert 1 >= first.reward > last.reward >= 0
-    assert first.gain > last.gain + 2
+    assert first.reward > 0.5
+    assert first.reward > last.reward >= 0
+    assert first.gain > max(0, last.gain + 2)
     assert "sink" in first.inferred_instruction.lower()
     assert first.f1 > last.f1
     assert not any(one.tied or one.copied or one.failure for one in answer.ranking)
