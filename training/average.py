@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -20,8 +21,8 @@ from safetensors.numpy import save_file
 from flip_edge.errors import FlipEdgeError, InputError
 from flip_edge.models import resolve
 from training.checkpoint import OPTIONS_FILE, sha256
-from training.export import exported_options, read_exported, read_run
-from training.model import ADAPTER_FILE
+from training.export import Floats, exported_options, read_exported, read_run
+from training.model import ADAPTER_FILE, adapter_file
 
 _CONFIG_FILE = "adapter_config.json"
 _SHAPE = ("rank", "alpha", "model_sha256", "prompt")
@@ -38,15 +39,8 @@ def average(runs: Sequence[Path], folder: Path) -> None:
         InputError: a run has no adapter, or they are of different shapes, models or prompts.
     """
     _, first, own = read_run(runs[0])
-    adapters, options = [first], [own]
-    for run in runs[1:]:
-        if run.is_file():
-            options.append(exported_options(run))
-            adapters.append(read_exported(run, resolve(own["model"]).path))
-        else:
-            _, adapter, theirs = read_run(run)
-            options.append(theirs)
-            adapters.append(adapter)
+    others = [_read(run, own["model"]) for run in runs[1:]]
+    adapters, options = zip((first, own), *others, strict=True)
     for run, other in zip(runs, options, strict=True):
         if missing := [name for name in _SHAPE if name not in other]:
             raise InputError(f"{run} does not say its {', '.join(missing)}; give the folder of a training run")
@@ -56,9 +50,18 @@ def average(runs: Sequence[Path], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(runs[0] / _CONFIG_FILE, folder / _CONFIG_FILE)
     kept = {name: options[0][name] for name in ("model", *_SHAPE)}
-    kept["mean_of"] = [sha256(run if run.is_file() else run / ADAPTER_FILE) for run in runs]
+    kept["mean_of"] = [sha256(adapter_file(run)) for run in runs]
     (folder / OPTIONS_FILE).write_text(json.dumps(kept, indent=1), encoding="utf-8")
     save_file(mean, folder / ADAPTER_FILE)
+
+
+def _read(run: Path, model: str) -> tuple[dict[str, Floats], dict[str, Any]]:
+    """The tensors and the options of a run, or of an exported adapter of a model."""
+    if run.is_file():
+        options = exported_options(run)
+        return read_exported(run, resolve(model).path), options
+    _, adapter, options = read_run(run)
+    return adapter, options
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -166,10 +166,7 @@ def read_exported(adapter: Path, model: Path) -> dict[str, Floats]:
         InputError: it is no adapter, or one for another model.
     """
     base = _Base.read(model)
-    try:
-        stored = {tensor.name: tensor for tensor in gguf.GGUFReader(adapter).tensors}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{adapter} is no GGUF file: {error}") from None
+    stored = {tensor.name: tensor for tensor in _opened(adapter).tensors}
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, base.blocks)
     modules = {
         names.get_name(module): module
@@ -194,10 +191,7 @@ def exported_options(adapter: Path) -> dict[str, Any]:
     Raises:
         InputError: it is no GGUF file, or it does not say all of that.
     """
-    try:
-        reader = gguf.GGUFReader(adapter)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{adapter} is no GGUF file: {error}") from None
+    reader = _opened(adapter)
     keys = {
         "alpha": gguf.Keys.Adapter.LORA_ALPHA,
         "model_sha256": "flip_edge.model_sha256",
@@ -208,6 +202,13 @@ def exported_options(adapter: Path) -> dict[str, Any]:
     if len(ranks) != 1 or any(field is None for field in fields.values()):
         raise InputError(f"{adapter} is no adapter of training.export")
     return {"rank": ranks.pop()} | {name: field.contents() for name, field in fields.items() if field}
+
+
+def _opened(adapter: Path) -> gguf.GGUFReader:
+    try:
+        return gguf.GGUFReader(adapter)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{adapter} is no GGUF file: {error}") from None
 
 
 def permuted_back(rows: Floats, heads: int) -> Floats:

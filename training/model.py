@@ -106,6 +106,11 @@ def set_adapter_state(model: Any, state: dict[str, Any]) -> None:
             parameter.copy_(state[name])
 
 
+def adapter_file(place: Path) -> Path:
+    """The file with the adapter: an exported one itself, else that in the folder of a run."""
+    return place if place.is_file() else place / ADAPTER_FILE
+
+
 def load_adapter(model: Any, folder: Path) -> None:
     """Start from a trained adapter.
 

@@ -31,10 +31,10 @@ from training.checkpoint import Run, sha256
 from training.examples import Example, Tokenizer, completion_prompt, kind_counts, read_examples
 from training.export import read_exported
 from training.model import (
-    ADAPTER_FILE,
     DTYPES,
     Lora,
     Scorer,
+    adapter_file,
     adapter_parameters,
     best_dtype,
     load_adapter,
@@ -109,7 +109,7 @@ class Options:
         """The options as a checkpoint keeps them: files by their contents, not by their places."""
         found = asdict(self)
         found["rows"] = sha256(self.rows)
-        found["start"] = self.start and sha256(self.start if self.start.is_file() else self.start / ADAPTER_FILE)
+        found["start"] = self.start and sha256(adapter_file(self.start))
         found["model"] = model.id if model.entry else str(model.path)
         return {**found, "model_sha256": sha256(model.path), "prompt": prompt}
 
