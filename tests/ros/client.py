@@ -167,11 +167,28 @@ class Client:
         """Call a service of the node, by its name below the node's; the future of the answer."""
         if name not in self._services:
             self._services[name] = self.node.create_client(kind, f"{self.name}/{name}")
-            self.until(self._services[name].service_is_ready, f"service {name}")
-            # The server must know this client too, or it gives up on the answer after 0.1 s; nothing tells when.
-            self.spin(0.3)
+            self._become_known()
         self.until(self._services[name].service_is_ready, f"service {name}")
         return self._services[name].call_async(request)
+
+    def _become_known(self) -> None:
+        """Wait until the node can answer every service client made so far.
+
+        A server that does not know its caller yet gives up on the answer after 0.1 s, and nothing tells when it does.
+        But it learns of a participant's endpoints in the order of their making: who is answered as a later client is
+        known as the earlier ones too.
+        """
+        later = self.node.create_client(GetState, f"{self.name}/get_state")
+        self.until(later.service_is_ready, "service get_state")
+        answers: list[Any] = []
+
+        def answered() -> bool:
+            answers.append(later.call_async(GetState.Request()))
+            self.executor.spin_until_future_complete(answers[-1], timeout_sec=1.0)
+            return any(answer.done() for answer in answers)
+
+        self.until(answered, "an answer of get_state")
+        self.node.destroy_client(later)
 
     def call(self, kind: Any, name: str, request: Any, timeout_s: float = WAIT_S) -> Any:
         future = self.start_call(kind, name, request)

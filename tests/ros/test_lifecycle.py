@@ -85,7 +85,8 @@ def test_runs_that_are_open_when_it_stops_are_unknown(start_node: StartNode, con
     verdicts = operator.expect(3)
     assert [verdict.command_id for verdict in verdicts] == ["checked", "waits", "open"]
     assert all(verdict.verdict == Verdict.UNKNOWN for verdict in verdicts)
-    assert "cancelled" in verdicts[0].reason
+    # On a busy machine the model may not have come to it yet.
+    assert "cancelled" in verdicts[0].reason or "before this run was checked" in verdicts[0].reason
     assert "before this run was checked" in verdicts[1].reason
     assert "before this run ended" in verdicts[2].reason
     assert verdicts[2].steps == [MUG_STEPS[0]]

@@ -131,7 +131,7 @@ def test_a_smaller_queue_takes_effect_at_once(
     keep_busy(robot, 1)
     for number in range(5):
         robot.command(f"go to room {number}")
-    assert robot.values()["queue waiting"] == "4"
+    robot.until(lambda: robot.values()["queue waiting"] == "4", "the runs to settle")
     robot.change_settings(queue_size=2)
     robot.command("stop")
     dropped = [verdict.command for verdict in robot.expect(3)]
