@@ -14,7 +14,8 @@ The recipe for the negatives of one successful run, all seeded by the run itself
 =================  ===================================================================================================
 
 A made run never has the steps of the run it was made from: two wordings of one task are not a mismatch. Recorded
-failures are taken as they are: ``recorded_search_only`` where nothing was manipulated, else ``recorded_manipulated``.
+failures are taken as they are: ``recorded_`` and the ``kind`` that the row names; where it names none,
+``recorded_search_only`` where nothing was manipulated, else ``recorded_manipulated``.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         outcome: ``success`` or ``failure``; a reference plan counts as a success.
+        kind: what is wrong with a failure, in a word.
         trial: the trajectory; several rows may describe one.
         task_type, object, receptacle: what names the task, where the data does.
         observations: what the environment answered to each action. Never given to a check.
@@ -78,6 +80,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     id: str | int = ""
     source: str = ""
     outcome: str = "success"
+    kind: str = ""
     trial: str = ""
     task_type: str = ""
     object: str = ""
@@ -200,7 +203,7 @@ def _episodes_of_source(
             if kind in wanted and (steps := _negative(kind, run, pool, seed)):
                 rows.append(_label(run, kind, steps, match=False))
     for run in _shuffled(failures, seed)[:limit]:
-        kind = f"{RECORDED}_{'manipulated' if run.manipulated else 'search_only'}"
+        kind = f"{RECORDED}_{run.kind or ('manipulated' if run.manipulated else 'search_only')}"
         rows.append(_label(run, kind, run.actions, match=False))
     return rows
 

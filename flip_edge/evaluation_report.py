@@ -57,7 +57,7 @@ def to_html(results: Results, contrasts: Sequence[KindResult] = ()) -> str:
     match = np.array([row.match for row in results.labelled], dtype=np.bool_)
     parts = []
     for source, kind, chosen in results.selections():
-        rows = [row for row in results.rows if (row.source, row.kind) == (source, kind)]
+        rows = [row for row in results.shown if (row.source, row.kind) == (source, kind)]
         if not rows:
             continue
         parts.append(
@@ -65,7 +65,8 @@ def to_html(results: Results, contrasts: Sequence[KindResult] = ()) -> str:
             f"<p>{rows[0].matches} matches, {rows[0].mismatches} mismatches</p>"
         )
         parts += [_table(rows, results), _pictures(results.scores, match, chosen)]
-    parts += [f"<p>{html.escape(' '.join(split_lines(split)))}</p>" for split in results.splits]
+    notes = [*results.too_few, *(" ".join(split_lines(split)) for split in results.splits)]
+    parts += [f"<p>{html.escape(note)}</p>" for note in notes]
     if contrasts:
         parts += ["<h2>Contrast set</h2>", _contrast_table(contrasts)]
     made_by = results.notes.get("command_line", "")

@@ -33,6 +33,8 @@ from flip_edge.statistics import (
 
 FALSE_ALARM_RATE = 0.05
 SPLITS = 20
+ALL = "all sources"
+_FEWEST = 5  # matches and mismatches of one source among several that are worth a block of their own
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,24 @@ class Results:
         return {**self.notes, "seed": self.seed, "reference": self.reference, **table}
 
     def selections(self) -> list[tuple[str, str, Bools]]:
-        """Each source and kind of mismatch, with the episodes that belong to it."""
+        """Each source and kind of mismatch, with the episodes that belong to it; last, all sources together."""
         return _selections(self.labelled)
+
+    @property
+    def shown(self) -> list[Row]:
+        """The rows for people: without sources of very few runs, where all sources together follow."""
+        pooled = any(row.source == ALL for row in self.rows)
+        return [
+            row for row in self.rows if not pooled or row.source == ALL or min(row.matches, row.mismatches) >= _FEWEST
+        ]
+
+    @property
+    def too_few(self) -> list[str]:
+        """A line about the sources that :attr:`shown` leaves out, where there are some."""
+        left_out = {row.source for row in self.rows} - {row.source for row in self.shown}
+        if not left_out:
+            return []
+        return [f"{len(left_out)} sources have too few runs for a table of their own; {ALL!r} counts them."]
 
 
 def tabulate(
@@ -159,8 +177,8 @@ def tabulate(
         part = _Part(source, kind, match, groups, half, chosen, bootstrap, seed)
         rows += [part.row(method, reference) for method in scores if not method.ranks or method.asked[chosen].any()]
     splits = [
-        _splits(source, reference, match & np.array([row.source == source for row in labelled]), groups, seed)
-        for source in dict.fromkeys(row.source for row in labelled if row.match)
+        _splits(source, reference, match & _of(source, labelled), groups, seed)
+        for source in _sources([row for row in labelled if row.match])
         if reference
     ]
     name = reference.column.name if reference else None
@@ -187,17 +205,30 @@ def _splits(source: str, method: MethodScores, good: Bools, groups: Integers, se
 
 
 def _selections(labelled: Sequence[LabelledEpisode]) -> list[tuple[str, str, Bools]]:
-    sources = list(dict.fromkeys(row.source for row in labelled))
     found = []
-    for source in sources:
-        kinds = list(dict.fromkeys(row.kind for row in labelled if row.source == source and not row.match))
+    for source in _sources(labelled):
+        here = _of(source, labelled)
+        kinds = list(
+            dict.fromkeys(row.kind for row, mine in zip(labelled, here, strict=True) if mine and not row.match)
+        )
         if sum(kind.startswith(RECORDED) for kind in kinds) > 1:
             kinds.append(RECORDED)  # all of them
         for kind in sorted(kinds, key=lambda kind: kind.startswith(RECORDED)):
             names = {name for name in kinds if name.startswith(RECORDED)} if kind == RECORDED else {kind}
-            chosen = [row.source == source and (row.match or row.kind in names) for row in labelled]
-            found.append((source, kind, np.array(chosen, dtype=np.bool_)))
+            chosen = here & np.array([row.match or row.kind in names for row in labelled], dtype=np.bool_)
+            found.append((source, kind, chosen))
     return found
+
+
+def _sources(labelled: Sequence[LabelledEpisode]) -> list[str]:
+    """The sources, and all of them together where they are several."""
+    sources = list(dict.fromkeys(row.source for row in labelled))
+    return [*sources, ALL] if len(sources) > 1 else sources
+
+
+def _of(source: str, labelled: Sequence[LabelledEpisode]) -> Bools:
+    """Which episodes are of a source, or of all."""
+    return np.array([source in (row.source, ALL) for row in labelled], dtype=np.bool_)
 
 
 class _Part:
@@ -287,7 +318,7 @@ def to_text(results: Results) -> str:
     width = max([len(row.method) for row in results.rows], default=6) + 2
     lines = []
     last = None
-    for row in results.rows:
+    for row in results.shown:
         if (row.source, row.kind) != last:
             last = row.source, row.kind
             lines += [
@@ -303,7 +334,7 @@ def to_text(results: Results) -> str:
         )
     for split in results.splits:
         lines += ["", *split_lines(split)]
-    return "\n".join([*lines, "", *legend(results)]).strip("\n")
+    return "\n".join([*lines, "", *results.too_few, *legend(results)]).strip("\n")
 
 
 def split_lines(split: Splits) -> list[str]:

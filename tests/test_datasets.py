@@ -109,6 +109,12 @@ def test_recorded_failures_are_split_by_whether_anything_was_handled(tmp_path: P
     assert all("You pick" not in step for row in rows for step in row.episode.steps)
 
 
+def test_a_recorded_failure_may_say_what_is_wrong_with_it(tmp_path: Path) -> None:
+    failed = {"command": "go to the dock", "outcome": "failure", "actions": ["go to the lift"], "kind": "wrong_place"}
+    rows = make_episodes(read_runs(alfworld(tmp_path, failed)), kinds=["recorded"])
+    assert [row.kind for row in rows] == ["recorded_wrong_place"]
+
+
 def test_one_success_a_trial_and_one_negative_a_kind() -> None:
     rows = make_episodes(household())
     assert Counter(row.kind for row in rows) == dict.fromkeys(

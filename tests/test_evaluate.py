@@ -141,6 +141,28 @@ def test_recorded_failures_are_reported_apart_and_together() -> None:
     }
 
 
+def test_several_sources_are_reported_together_too() -> None:
+    rows = [replace(row, source=f"robot {number // 2}") for number, row in enumerate(labelled(4))]
+    rows += [replace(row, source="the simulator", group=f"s{row.group}") for row in labelled(6)]
+    results = quiet(rows, Scripted(number_of))
+    assert {(row.source, row.matches, row.mismatches) for row in results.rows} == {
+        *((f"robot {number}", 1, 1) for number in range(4)),
+        ("the simulator", 6, 6),
+        ("all sources", 10, 10),
+    }
+    text = to_text(results)
+    assert "robot 0" not in text
+    assert "the simulator: 6 matches" in text
+    assert "all sources: 10 matches, 10 mismatches (random)" in text
+    assert "4 sources have too few runs for a table of their own" in text
+
+
+def test_one_source_of_few_runs_is_shown() -> None:
+    text = to_text(quiet(labelled(2), Scripted(number_of)))
+    assert "made up: 2 matches, 2 mismatches (random)" in text
+    assert "all sources" not in text
+
+
 def test_nothing_to_compare_gives_an_empty_table() -> None:
     assert quiet([], Scripted(number_of)).rows == []
     assert quiet([row for row in labelled() if row.match], Scripted(number_of)).rows == []
