@@ -146,7 +146,7 @@ class Results:
         left_out = {row.source for row in self.rows} - {row.source for row in self.shown}
         if not left_out:
             return []
-        return [f"{len(left_out)} sources have too few runs for a table of their own; {ALL!r} counts them."]
+        return [f"Sources with too few runs for a table of their own: {len(left_out)}; {ALL!r} counts them."]
 
 
 def tabulate(

@@ -154,7 +154,7 @@ def test_several_sources_are_reported_together_too() -> None:
     assert "robot 0" not in text
     assert "the simulator: 6 matches" in text
     assert "all sources: 10 matches, 10 mismatches (random)" in text
-    assert "4 sources have too few runs for a table of their own" in text
+    assert "too few runs for a table of their own: 4;" in text
 
 
 def test_one_source_of_few_runs_is_shown() -> None:
