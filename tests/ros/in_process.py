@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 import rclpy
 from flip_edge_ros.node import SelfCheckNode
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
+from flip_edge import Episode, SelfCheck
+
 from .process import NodeProcess
+
+
+def before_checks(monkeypatch: pytest.MonkeyPatch, call: Callable[[Episode], object]) -> None:
+    """Have this called before each check, by the thread that checks."""
+    check = SelfCheck.check
+
+    def called_first(self: SelfCheck, episode: Episode, *, waited_s: float = 0.0) -> Any:
+        call(episode)
+        return check(self, episode, waited_s=waited_s)
+
+    monkeypatch.setattr(SelfCheck, "check", called_first)
 
 
 class NodeInThisProcess(NodeProcess):

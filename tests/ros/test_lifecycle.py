@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -12,8 +14,9 @@ pytest.importorskip("rclpy", reason="needs real ROS 2: pip install 'flip_edge[ro
 from diagnostic_msgs.msg import DiagnosticStatus
 from flip_edge_msgs.msg import MismatchAlert, Verdict
 
+from .client import WAIT_S
 from .conftest import Connect, StartNode
-from .in_process import NodeInThisProcess
+from .in_process import NodeInThisProcess, before_checks
 
 pytestmark = [pytest.mark.ros, pytest.mark.model]
 
@@ -69,8 +72,20 @@ def test_messages_are_ignored_while_inactive(start_node: StartNode, connect: Con
     assert operator.alerts == []
 
 
-def test_runs_that_are_open_when_it_stops_are_unknown(start_node: StartNode, connect: Connect) -> None:
-    node = start_node(idle_timeout_s=3600.0)
+@pytest.fixture
+def watched(model_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[NodeInThisProcess, threading.Event]]:
+    """A node, and what is set when its check of the command "checked" begins."""
+    begun = threading.Event()
+    before_checks(monkeypatch, lambda episode: begun.set() if episode.id == "checked" else None)
+    node = NodeInThisProcess("/watched", n_threads=1, idle_timeout_s=3600.0)
+    yield node, begun
+    node.stop()
+
+
+def test_runs_that_are_open_when_it_stops_are_unknown(
+    watched: tuple[NodeInThisProcess, threading.Event], connect: Connect
+) -> None:
+    node, begun = watched
     operator = connect(node)
     operator.connect()
     operator.command_stamped("collect the mugs", "checked")
@@ -81,12 +96,12 @@ def test_runs_that_are_open_when_it_stops_are_unknown(start_node: StartNode, con
     operator.action_stamped(MUG_STEPS[0], "waits", final=True)
     operator.command_stamped(MUG, "open")
     operator.action_stamped(MUG_STEPS[0], "open")
+    assert begun.wait(WAIT_S)
     assert operator.change("deactivate")
     verdicts = operator.expect(3)
     assert [verdict.command_id for verdict in verdicts] == ["checked", "waits", "open"]
     assert all(verdict.verdict == Verdict.UNKNOWN for verdict in verdicts)
-    # On a busy machine the model may not have come to it yet.
-    assert "cancelled" in verdicts[0].reason or "before this run was checked" in verdicts[0].reason
+    assert "cancelled" in verdicts[0].reason
     assert "before this run was checked" in verdicts[1].reason
     assert "before this run ended" in verdicts[2].reason
     assert verdicts[2].steps == [MUG_STEPS[0]]

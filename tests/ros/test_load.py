@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import psutil
 import pytest
@@ -15,11 +14,11 @@ pytest.importorskip("rclpy", reason="needs real ROS 2: pip install 'flip_edge[ro
 
 from flip_edge_msgs.msg import Verdict
 
-from flip_edge import Episode, SelfCheck
+from flip_edge import Episode
 
 from .client import WAIT_S, Client
 from .conftest import Connect, StartNode
-from .in_process import NodeInThisProcess
+from .in_process import NodeInThisProcess, before_checks
 
 pytestmark = [pytest.mark.ros, pytest.mark.model]
 
@@ -108,14 +107,12 @@ def test_a_queue_that_overflows_drops_the_oldest_and_says_so(start_node: StartNo
 def held(model_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[NodeInThisProcess, threading.Event]]:
     """A node, and what its check of the command "busy" waits for."""
     released = threading.Event()
-    check = SelfCheck.check
 
-    def hold(self: SelfCheck, episode: Episode, *, waited_s: float = 0.0) -> Any:
+    def hold(episode: Episode) -> None:
         if episode.id == "busy":
             assert released.wait(WAIT_S)
-        return check(self, episode, waited_s=waited_s)
 
-    monkeypatch.setattr(SelfCheck, "check", hold)
+    before_checks(monkeypatch, hold)
     node = NodeInThisProcess("/held", n_threads=1, idle_timeout_s=3600.0, queue_size=10)
     yield node, released
     released.set()
@@ -143,14 +140,12 @@ def test_a_smaller_queue_takes_effect_at_once(
 @pytest.fixture
 def slow_node(model_path: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeInThisProcess]:
     """A node whose model takes two seconds more for each check, without the processor."""
-    check = SelfCheck.check
 
-    def slow(self: SelfCheck, episode: Episode, *, waited_s: float = 0.0) -> Any:
+    def wait(episode: Episode) -> None:
         if episode.id:  # not the warm-up, nor the client's own looks
             time.sleep(2.0)
-        return check(self, episode, waited_s=waited_s)
 
-    monkeypatch.setattr(SelfCheck, "check", slow)
+    before_checks(monkeypatch, wait)
     node = NodeInThisProcess("/slow", n_threads=1, idle_timeout_s=3600.0, queue_size=4)
     yield node
     node.stop()
